@@ -1,0 +1,77 @@
+# Everything a contributor or the continuous integration runs. A fresh clone needs Python 3.11 with venv and nothing else;
+# `make guest-tools` fetches the compilers that a few tests and `make samples` use.
+
+PYTHON ?= python3
+BIN := .venv/bin
+STAMP := .venv/.installed
+JOBS ?= 2
+
+TOOLS := .guest-tools
+JCO_VERSION ?= 1.32.1
+JCO ?= $(CURDIR)/$(TOOLS)/node_modules/.bin/jco
+export JCO
+APT_PACKAGES := clang lld wasi-libc libclang-rt-dev-wasm32
+
+.DEFAULT_GOAL := help
+.PHONY: help test format lint types unit demo samples guest-tools bench schema clean
+.DELETE_ON_ERROR:
+
+help: ## List the targets.
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
+
+$(STAMP): pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	touch $@
+
+test: lint types unit ## Run every check: format, lint, types, tests.
+
+format: $(STAMP) ## Rewrite the sources in the project's format.
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+lint: $(STAMP) ## Check the format and the lint rules.
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+types: $(STAMP) ## Check the types.
+	$(BIN)/mypy
+
+unit: $(STAMP) ## Run the tests alone.
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/pytest -n $(JOBS) -q
+
+demo: $(STAMP) ## Run a program with a dishonest dependency, with nothing granted but its output.
+	@echo 'samples/miner.wasm writes a report. Its dependency also reads ~/.ssh and the environment, looks up a mining'
+	@echo 'pool and connects to it. policies/miner.yaml grants standard output and error, and nothing else:'
+	@echo
+	@echo '  $$ sandbox run policies/miner.yaml'
+	@echo
+	@$(BIN)/sandbox run policies/miner.yaml
+	@echo
+	@echo 'The report was printed, every attempt above was refused, and the program never noticed more than an error code.'
+	@echo 'Each refusal is one line of JSON for a machine: sandbox run policies/miner.yaml --audit trail.jsonl'
+
+samples: $(STAMP) ## Rebuild the samples from their sources (needs `make guest-tools`).
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(MAKE) -C samples all
+
+guest-tools: ## Install what builds guests: a compiler from Debian (as root), jco from npm.
+	@missing=; for package in $(APT_PACKAGES); do \
+	  dpkg-query -W -f '$${db:Status-Abbrev}' $$package 2>/dev/null | grep -q '^ii' || missing="$$missing $$package"; done; \
+	command -v npm >/dev/null || missing="$$missing nodejs npm"; \
+	if test -n "$$missing"; then \
+	  if test "$$(id -u)" = 0; then \
+	    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing; \
+	  else echo "guest-tools: missing Debian packages:$$missing; install them as root: apt-get install$$missing" >&2; exit 1; fi; fi
+	@test -x $(TOOLS)/node_modules/.bin/jco || \
+	  npm install --silent --no-save --no-audit --no-fund --prefix $(TOOLS) '@bytecodealliance/jco@$(JCO_VERSION)'
+
+bench: $(STAMP) ## Print the performance figures as ratios to plain wasmtime-py.
+	$(BIN)/python -m benchmarks
+
+schema: $(STAMP) ## Write the JSON Schema that editors read beside the policies.
+	$(BIN)/sandbox schema > policies/policy.schema.json.new
+	mv policies/policy.schema.json.new policies/policy.schema.json
+
+clean: ## Remove caches, environments and built things that are not committed.
+	rm -rf .venv $(TOOLS) .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist *.egg-info
+	find sandbox tests benchmarks samples -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,265 @@
+"""The audit trail of one run: what the runtime saw, numbered, dated, bounded, and written before the call returns."""
+
+from __future__ import annotations
+
+import os
+import time
+from _thread import allocate_lock
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
+
+from sandbox.audit.events import Event, EventName, Happening
+from sandbox.audit.fields import (
+    LARGEST_EXIT_STATUS,
+    LARGEST_NUMBER,
+    NAME_CHARACTERS,
+    TEXT_CHARACTERS,
+    clean,
+    is_digest,
+    is_run,
+)
+
+if TYPE_CHECKING:
+    from sandbox.audit.sink import Sink
+
+FOLD_KEYS = 256
+"""Counts that are kept apart when refusals are folded; what is beyond them is counted as one."""
+REFUSED_EVENTS = 1000
+"""Reasons to refuse a run that are recorded one by one, however low the policy's bound."""
+
+_LAST_SECOND = 253402300799
+"""The end of the year 9999: RFC 3339 goes no further."""
+
+_Key = tuple[EventName, str, str, str | None]
+
+
+def new_run() -> str:
+    """A run's identifier: 24 hexadecimal digits, of which the first 12 are the time in milliseconds."""
+    return f"{time.time_ns() // 1_000_000:012x}{os.urandom(6).hex()}"
+
+
+class _Fold:
+    """How often something happened, and what is said of it once."""
+
+    __slots__ = ("count", "interface", "line")
+
+    def __init__(self, happening: Happening) -> None:
+        self.count = 0
+        self.interface = happening.interface
+        self.line = happening.line
+
+
+_FURTHER: dict[EventName, tuple[str, str]] = {
+    "denied": ("1 further call was refused", "{} further calls were refused"),
+    "limit": ("the bound was reached once more", "the bound was reached {} more times"),
+    "refused": ("there is 1 further reason", "there are {} further reasons"),
+}
+
+
+class Trail:
+    """The events of one run, in the order in which they were decided. Safe to use from several threads.
+
+    The first ``limit`` refused calls are recorded one by one. The first one beyond them is announced by an event
+    (``limit``, ``limits.events``) and it and every later one is counted by component, capability and function; the
+    counts are written as ``folded`` events when the run ends. ``limit`` events are recorded whatever the bound, once
+    for each bound and component; the same bound reached again counts like a refused call. ``refused`` events have a
+    bound of their own, ``REFUSED_EVENTS``. So the trail's size does not depend on what a guest does.
+
+    A sink that fails never stops the run: ``failed`` then holds what went wrong, nothing more is written, since a trail
+    with a hole would look whole, and the events go on being kept here.
+    """
+
+    def __init__(
+        self,
+        *,
+        run: str,
+        policy: str,
+        policy_digest: str,
+        digests: Mapping[str, str | None],
+        limit: int,
+        limit_line: int | None = None,
+        sink: Sink | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """``digests`` maps each component's name to ``sha256:...``; ``limit_line`` is where the policy sets ``limit``;
+        ``clock`` gives seconds since the epoch. Raises ``ValueError`` for a run or digest of another form."""
+        if not is_run(run):
+            raise ValueError(f"not a run identifier: {run!r}")
+        for digest in (policy_digest, *digests.values()):
+            if digest and not is_digest(digest):
+                raise ValueError(f"not a digest: {digest!r}")
+        if limit < 0:
+            raise ValueError(f"not a number of events: {limit}")
+        self.run = run
+        self._policy = clean(policy, "exact")
+        self._policy_digest = policy_digest
+        self._digests = {name: digest or None for name, digest in digests.items()}
+        self._limit = limit
+        self._limit_line = limit_line
+        self._sink = sink
+        self._clock = clock
+        self._lock = allocate_lock()
+        self._events: list[Event] = []
+        self._left = limit
+        self._refused_left = REFUSED_EVENTS
+        self._bounds_reached: set[tuple[str, str]] = set()
+        self._folds: dict[_Key | None, _Fold] = {}
+        self._second = -1
+        self._second_text = ""
+        self._failed: str | None = None
+        self._closed = False
+
+    @property
+    def events(self) -> tuple[Event, ...]:
+        """What was recorded so far."""
+        with self._lock:
+            return tuple(self._events)
+
+    @property
+    def failed(self) -> str | None:
+        """Why the sink has stopped taking events, else ``None``. A run whose trail failed has failed."""
+        return self._failed
+
+    def record(self, happening: Happening) -> Event | None:
+        """Record what happened, written to the sink before this returns; ``None`` where it was only counted.
+
+        Raises ``ValueError`` for ``ended`` and ``folded``, which ``close`` writes; ``RuntimeError`` after ``close``.
+        """
+        if happening.name not in _FURTHER:
+            raise ValueError(f"{happening.name} events are written by close()")
+        with self._lock:
+            if self._closed:
+                raise RuntimeError("the trail is closed")
+            if self._has_room(happening):
+                return self._append(happening)
+            self._count(happening)
+            return None
+
+    def close(self, ended: Happening) -> tuple[Event, ...]:
+        """Write the counts and ``ended``, bring the sink's file to the disk, and return every event of the run.
+
+        The sink stays open: it is its owner's. Raises ``ValueError`` unless ``ended`` is named so, ``RuntimeError``
+        when called again.
+        """
+        if ended.name != "ended":
+            raise ValueError(f"a run ends with an ended event, not with {ended.name}")
+        with self._lock:
+            if self._closed:
+                raise RuntimeError("the trail is closed")
+            self._closed = True
+            for key, fold in self._folds.items():
+                name, component, capability, function = key or ("denied", "*", "*", None)
+                one, many = _FURTHER[name]
+                said = one if fold.count == 1 else many.format(fold.count)
+                self._append(
+                    Happening(
+                        name="folded",
+                        component=component,
+                        capability=capability,
+                        function=function,
+                        interface=fold.interface if key else None,
+                        line=fold.line if key else None,
+                        reason=f"{said}, beyond what is recorded one by one",
+                    ),
+                    fold.count,
+                )
+            self._append(ended)
+            if self._sink is not None and self._failed is None:
+                try:
+                    self._sink.sync()
+                except Exception as error:  # noqa: BLE001 - a sink of any kind must not stop the run
+                    self._failed = _sentence(error)
+            return tuple(self._events)
+
+    def _has_room(self, happening: Happening) -> bool:
+        if happening.name == "refused" and self._refused_left > 0:
+            self._refused_left -= 1
+            return True
+        if happening.name == "limit":
+            bound = happening.component[:NAME_CHARACTERS], happening.capability[:NAME_CHARACTERS]
+            if bound not in self._bounds_reached and len(self._bounds_reached) < FOLD_KEYS:
+                self._bounds_reached.add(bound)
+                return True
+        if self._left > 0:
+            self._left -= 1
+            return True
+        return False
+
+    def _count(self, happening: Happening) -> None:
+        if not self._folds:
+            self._append(
+                Happening(
+                    name="limit",
+                    component=happening.component,
+                    capability="limits.events",
+                    reason=f"refused calls beyond the first {self._limit} are counted, not recorded one by one",
+                    line=self._limit_line,
+                    time=happening.time,
+                )
+            )
+        function = happening.function
+        key: _Key | None = (
+            happening.name,
+            clean(happening.component, "name"),
+            clean(happening.capability, "name"),
+            None if function is None else clean(function, "name"),
+        )
+        fold = self._folds.get(key)
+        if fold is None:
+            if len(self._folds) >= FOLD_KEYS:
+                key = None
+            fold = self._folds.setdefault(key, _Fold(happening))
+        fold.count += 1
+
+    def _append(self, happening: Happening, count: int = 1) -> Event:
+        component = clean(happening.component, "name")
+        interface, function = happening.interface, happening.function
+        resource, resolved, grant = happening.resource, happening.resolved, happening.grant
+        line, status = happening.line, happening.exit_status
+        event = Event(
+            name=happening.name,
+            time=self._time(happening.time),
+            run=self.run,
+            sequence=len(self._events) + 1,
+            component=component,
+            component_digest=self._digests.get(component),
+            policy=self._policy,
+            policy_digest=self._policy_digest,
+            policy_line=line if line is not None and 1 <= line <= LARGEST_NUMBER else None,
+            capability=clean(happening.capability, "name"),
+            interface=None if interface is None else clean(interface, "name"),
+            function=None if function is None else clean(function, "name"),
+            resource=None if resource is None else clean(resource, "exact"),
+            resolved=None if resolved is None else clean(resolved, "exact"),
+            reason=clean(happening.reason, "text"),
+            # Half a grant would be another grant.
+            grant=None if grant is None or len(grant) > TEXT_CHARACTERS else clean(grant, "text"),
+            count=count,
+            exit_status=status
+            if status is not None and happening.name == "ended" and 0 <= status <= LARGEST_EXIT_STATUS
+            else None,
+        )
+        self._events.append(event)
+        if self._sink is not None and self._failed is None:
+            try:
+                self._sink.write(event)
+            except Exception as error:  # noqa: BLE001 - a sink of any kind must not stop the run
+                self._failed = _sentence(error)
+        return event
+
+    def _time(self, seconds: float | None) -> str:
+        # The worker that dates a happening may be in a guest's hands: what is no date is replaced, not believed.
+        if seconds is None or not 0 <= seconds <= _LAST_SECOND:
+            seconds = self._clock()
+        second, microsecond = divmod(int(seconds * 1_000_000), 1_000_000)
+        if second != self._second:
+            t = time.gmtime(second)
+            self._second = second
+            self._second_text = (
+                f"{t.tm_year:04}-{t.tm_mon:02}-{t.tm_mday:02}T{t.tm_hour:02}:{t.tm_min:02}:{t.tm_sec:02}"
+            )
+        return f"{self._second_text}.{microsecond:06}Z"
+
+
+def _sentence(error: Exception) -> str:
+    return str(error) or type(error).__name__

@@ -1,0 +1,474 @@
+"""A ``.wasm`` file as facts: kind, digest, size, imports, exports. Nothing in the file is run or compiled.
+
+The bytes are hostile: every length is checked against what is there, every count against a bound, and whatever is wrong
+ends in a ``ComponentError`` that says what and where. Only the outermost import and export sections are decoded; types
+and code are skipped whole, so that the time goes into reading and hashing the file.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator, Mapping
+from typing import Literal, NamedTuple, TypeAlias
+
+Kind = Literal["component", "module"]
+ExternKind = Literal["instance", "func", "type", "value", "component", "module", "table", "memory", "global", "tag"]
+Buffer: TypeAlias = bytes | bytearray | memoryview
+
+MAX_SIZE = 512 * 1024 * 1024
+"""Bytes of a file that is read at all."""
+MAX_SECTIONS = 100_000
+MAX_EXTERNS = 100_000
+"""Imports, and likewise exports, of one file."""
+MAX_NAME = 10_000
+"""Bytes of one name."""
+MAX_NESTING = 100
+"""Components inside components."""
+
+_MAGIC = b"\0asm"
+_MODULE = b"\x01\x00\x00\x00"
+_COMPONENT = b"\x0d\x00\x01\x00"
+
+# Section ids of a component; a core module has its own.
+_CUSTOM, _CORE_MODULE, _NESTED, _IMPORT, _EXPORT, _LAST_COMPONENT_SECTION = 0, 1, 4, 10, 11, 12
+_MODULE_IMPORT, _MODULE_EXPORT, _MODULE_CODE, _LAST_MODULE_SECTION = 2, 7, 10, 13
+
+_STUB = b"\x03\x00\x00\x0b"
+"""A function body: 3 bytes, no locals, ``unreachable``, ``end``. Valid for every signature."""
+
+_SORTS: tuple[ExternKind, ...] = ("module", "func", "value", "type", "component", "instance")
+_CORE_SORTS: tuple[ExternKind, ...] = ("func", "table", "memory", "global", "tag")
+
+
+class ComponentError(Exception):
+    """The file cannot be read, or is no WebAssembly that the sandbox understands. ``str`` is one sentence."""
+
+    def __init__(self, message: str, path: str | None = None) -> None:
+        super().__init__(message if path is None else f"{_shown(path)}: {message}")
+        self.message = message
+        self.path = path
+
+
+class Import(NamedTuple):
+    name: str
+    """As the file spells it, ``wasi:cli/stdout@0.2.3``; hostile text."""
+    kind: ExternKind
+    module: str | None = None
+    """The first of the two names of a core module's import; ``None`` in a component."""
+
+
+class Export(NamedTuple):
+    name: str
+    kind: ExternKind
+
+
+class Facts(NamedTuple):
+    path: str
+    """As the caller named it."""
+    kind: Kind
+    size: int
+    """Bytes."""
+    digest: str
+    """``sha256:`` and 64 lower-case hexadecimal digits."""
+    imports: tuple[Import, ...]
+    exports: tuple[Export, ...]
+
+    @property
+    def run_export(self) -> str | None:
+        """The export that makes a component a command, ``wasi:cli/run@0.2.x``; ``None`` where it has none."""
+        for export in self.exports:
+            base, _, patch = export.name.rpartition(".")
+            if export.kind == "instance" and base == "wasi:cli/run@0.2" and patch.isascii() and patch.isdigit():
+                return export.name
+        return None
+
+    def to_data(self) -> dict[str, object]:
+        """Plain data for a cache in JSON; ``from_data`` reads it back."""
+        return {
+            "path": self.path,
+            "kind": self.kind,
+            "size": self.size,
+            "digest": self.digest,
+            "imports": [[item.name, item.kind, item.module] for item in self.imports],
+            "exports": [[item.name, item.kind] for item in self.exports],
+        }
+
+    @classmethod
+    def from_data(cls, data: object) -> Facts:
+        """The facts that ``to_data`` gave. Raises ``ValueError`` for anything else."""
+        if not isinstance(data, Mapping) or set(data) != {"path", "kind", "size", "digest", "imports", "exports"}:
+            raise ValueError("component facts have the keys path, kind, size, digest, imports, exports")
+        path, kind, size, digest = data["path"], data["kind"], data["size"], data["digest"]
+        if not isinstance(path, str) or not isinstance(digest, str) or type(size) is not int or size < 0:
+            raise ValueError("component facts: path and digest are strings, size a number of bytes")
+        if kind != "component" and kind != "module":
+            raise ValueError("component facts: kind is component or module")
+        if not digest.startswith("sha256:") or len(digest) != 71 or set(digest[7:]) - set("0123456789abcdef"):
+            raise ValueError("component facts: the digest is sha256: and 64 hexadecimal digits")
+        return cls(
+            path=path,
+            kind=kind,
+            size=size,
+            digest=digest,
+            imports=tuple(
+                Import(name=_text(row[0]), kind=_extern_kind(row[1]), module=None if row[2] is None else _text(row[2]))
+                for row in _rows(data["imports"], 3)
+            ),
+            exports=tuple(Export(name=_text(row[0]), kind=_extern_kind(row[1])) for row in _rows(data["exports"], 2)),
+        )
+
+
+def _rows(data: object, width: int) -> list[list[object]]:
+    if not isinstance(data, list) or not all(isinstance(row, list) and len(row) == width for row in data):
+        raise ValueError(f"component facts: imports and exports are lists of rows of {width}")
+    return data
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise ValueError("component facts: a name is a string")
+    return value
+
+
+def _extern_kind(value: object) -> ExternKind:
+    for kind in (*_SORTS, *_CORE_SORTS):
+        if value == kind:
+            return kind
+    raise ValueError("component facts: an unknown kind of import or export")
+
+
+def read_component(path: str | os.PathLike[str]) -> Facts:
+    """The facts of the file at ``path``. Raises ``ComponentError``."""
+    return facts_of(path, read_bytes(path))
+
+
+def read_bytes(path: str | os.PathLike[str]) -> bytes:
+    """The bytes of a regular file of at most ``MAX_SIZE`` bytes. Raises ``ComponentError``.
+
+    The file is read and not mapped: what is hashed, decoded and compiled is then one and the same copy, and a file that
+    shrinks meanwhile cannot end the process.
+    """
+    shown = os.fspath(path)
+    try:
+        # O_NONBLOCK: opening a FIFO must not wait for its other end.
+        descriptor = os.open(shown, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
+        with os.fdopen(descriptor, "rb", buffering=0) as file:
+            status = os.fstat(descriptor)
+            if not stat.S_ISREG(status.st_mode):
+                raise ComponentError("not a regular file", shown)
+            if status.st_size > MAX_SIZE:
+                raise ComponentError(f"{status.st_size} bytes, more than the {MAX_SIZE} that are read", shown)
+            data = file.read(status.st_size)
+            if len(data) != status.st_size or file.read(1):
+                raise ComponentError("the file changed while it was read; try again", shown)
+            return data
+    except OSError as error:
+        raise ComponentError(f"cannot be read: {error.strerror or error}", shown) from None
+    except ValueError:
+        raise ComponentError("cannot be read: the name holds a zero byte", shown) from None
+
+
+def facts_of(path: str | os.PathLike[str], data: Buffer) -> Facts:
+    """The facts of ``data``, which was read from ``path``. Raises ``ComponentError``."""
+    from hashlib import sha256
+
+    shown = os.fspath(path)
+    try:
+        kind = kind_of(data)
+        imports: list[Import] = []
+        exports: list[Export] = []
+        for identity, _, start, end in sections(data):
+            if kind == "component" and identity == _IMPORT:
+                imports += _component_imports(_Reader(data, start, end), MAX_EXTERNS - len(imports))
+            elif kind == "component" and identity == _EXPORT:
+                exports += _component_exports(_Reader(data, start, end), MAX_EXTERNS - len(exports))
+            elif kind == "module" and identity == _MODULE_IMPORT:
+                imports += _module_imports(_Reader(data, start, end), MAX_EXTERNS - len(imports))
+            elif kind == "module" and identity == _MODULE_EXPORT:
+                exports += _module_exports(_Reader(data, start, end), MAX_EXTERNS - len(exports))
+    except ComponentError as error:
+        raise ComponentError(error.message, shown) from None
+    return Facts(
+        path=shown,
+        kind=kind,
+        size=len(data),
+        digest="sha256:" + sha256(data).hexdigest(),
+        imports=tuple(imports),
+        exports=tuple(exports),
+    )
+
+
+def kind_of(data: Buffer) -> Kind:
+    """What the first eight bytes say. Raises ``ComponentError`` where that is neither a component nor a module."""
+    head = bytes(data[:8])
+    if head[:4] != _MAGIC:
+        if not head:
+            raise ComponentError("not WebAssembly: the file is empty")
+        if head.lstrip()[:1] in (b"(", b";"):
+            raise ComponentError("not WebAssembly: looks like its text format; encode it first")
+        raise ComponentError("not WebAssembly: it does not begin with \\0asm")
+    if head[4:] == _COMPONENT:
+        return "component"
+    if head[4:] == _MODULE:
+        return "module"
+    if len(head) < 8:
+        raise ComponentError("the file ends inside its first eight bytes")
+    if head[6:] == _COMPONENT[2:]:
+        raise ComponentError(f"a component of the draft format 0x{head[4]:02x}; rebuild it with current tools")
+    raise ComponentError(f"an unknown version of WebAssembly: {head[4:].hex(' ')}")
+
+
+def sections(data: Buffer) -> Iterator[tuple[int, int, int, int]]:
+    """The outermost sections of a component or module, in order: ``(id, start, body_start, end)``, offsets in bytes.
+
+    Raises ``ComponentError`` where the next section is malformed, after those before it were given.
+    """
+    last = _LAST_COMPONENT_SECTION if kind_of(data) == "component" else _LAST_MODULE_SECTION
+    reader = _Reader(data, 8, len(data))
+    count = 0
+    while reader.position < reader.end:
+        start = reader.position
+        identity = reader.byte()
+        if identity > last:
+            raise ComponentError(f"an unknown section {identity} at byte {start}")
+        size = reader.u32()
+        body = reader.position
+        reader.skip(size)
+        count += 1
+        if count > MAX_SECTIONS:
+            raise ComponentError(f"more than {MAX_SECTIONS} sections")
+        yield identity, start, body, reader.position
+
+
+def skeleton(data: Buffer) -> bytes:
+    """A component with the imports of ``data`` and none of its code, for asking an engine what the imports' types are.
+
+    It is the component up to its last import section, without custom sections, and with every function body before that
+    point replaced by ``unreachable``: what was valid stays so, since no index moves and no signature changes.
+    Raises ``ComponentError``.
+    """
+    if kind_of(data) != "component":
+        raise ComponentError("a core module; only a component has a skeleton")
+    cut = max((end for identity, _, _, end in sections(data) if identity == _IMPORT), default=8)
+    return _without_code(memoryview(data)[:cut], 0)
+
+
+def _without_code(data: memoryview, depth: int) -> bytes:
+    if depth > MAX_NESTING:
+        raise ComponentError(f"components nested more than {MAX_NESTING} deep")
+    component = kind_of(data) == "component"
+    parts = [bytes(data[:8])]
+    for identity, start, body, end in sections(data):
+        if identity == _CUSTOM:
+            continue
+        if component and identity in (_CORE_MODULE, _NESTED):
+            nested = data[body:end]
+            if (kind_of(nested) == "component") != (identity == _NESTED):
+                raise ComponentError(f"a nested component or module of the wrong kind at byte {body}")
+            parts.append(_section(identity, _without_code(nested, depth + 1)))
+        elif not component and identity == _MODULE_CODE:
+            reader = _Reader(data, body, end)
+            functions = reader.u32()
+            if functions * 3 > end - reader.position:  # no body is shorter: its size, its locals, its end
+                raise ComponentError(f"a code section at byte {start} with more functions than fit into it")
+            parts.append(_section(identity, _leb(functions) + _STUB * functions))
+        else:
+            parts.append(bytes(data[start:end]))
+    return b"".join(parts)
+
+
+def _section(identity: int, body: bytes) -> bytes:
+    return bytes([identity]) + _leb(len(body)) + body
+
+
+def _leb(number: int) -> bytes:
+    out = bytearray()
+    while number > 0x7F:
+        out.append(number & 0x7F | 0x80)
+        number >>= 7
+    out.append(number)
+    return bytes(out)
+
+
+class _Reader:
+    """A cursor over ``data[position:end]`` that never passes ``end``."""
+
+    __slots__ = ("data", "end", "position")
+
+    def __init__(self, data: Buffer, position: int, end: int) -> None:
+        self.data = data
+        self.position = position
+        self.end = end
+
+    def byte(self) -> int:
+        if self.position >= self.end:
+            raise ComponentError(f"the file ends too early, or a section does, at byte {self.position}")
+        value = self.data[self.position]
+        self.position += 1
+        return value
+
+    def u32(self) -> int:
+        start = self.position
+        value = shift = 0
+        while True:
+            byte = self.byte()
+            value |= (byte & 0x7F) << shift
+            shift += 7
+            if byte < 0x80:
+                break
+            if shift == 35:
+                raise ComponentError(f"a number of more than five bytes at byte {start}")
+        if value > 0xFFFFFFFF:
+            raise ComponentError(f"a number over 32 bits at byte {start}")
+        return value
+
+    def limit(self) -> None:
+        """Skip the bound of a memory or table: at most 64 bits."""
+        start = self.position
+        for _ in range(10):
+            if self.byte() < 0x80:
+                return
+        raise ComponentError(f"a number of more than ten bytes at byte {start}")
+
+    def skip(self, size: int) -> None:
+        if size > self.end - self.position:
+            raise ComponentError(
+                f"{size} bytes are announced at byte {self.position}, {self.end - self.position} are left"
+            )
+        self.position += size
+
+    def name(self) -> str:
+        start = self.position
+        size = self.u32()
+        if size > MAX_NAME:
+            raise ComponentError(f"a name of {size} bytes at byte {start}, more than {MAX_NAME}")
+        begin = self.position
+        self.skip(size)
+        try:
+            return str(self.data[begin : self.position], "utf-8")
+        except UnicodeDecodeError:
+            raise ComponentError(f"a name that is not UTF-8 at byte {begin}") from None
+
+    def count(self, allowed: int) -> int:
+        start = self.position
+        number = self.u32()
+        # Nothing that is counted takes less than two bytes.
+        if number > allowed or number * 2 > self.end - self.position:
+            raise ComponentError(f"{number} imports or exports are announced at byte {start}; that cannot be")
+        return number
+
+    def finish(self) -> None:
+        if self.position != self.end:
+            raise ComponentError(f"{self.end - self.position} bytes too many in the section that ends at {self.end}")
+
+
+def _component_imports(reader: _Reader, allowed: int) -> Iterator[Import]:
+    for _ in range(reader.count(allowed)):
+        name = _extern_name(reader)
+        yield Import(name=name, kind=_extern_type(reader))
+    reader.finish()
+
+
+def _component_exports(reader: _Reader, allowed: int) -> Iterator[Export]:
+    for _ in range(reader.count(allowed)):
+        name = _extern_name(reader)
+        kind = _sort(reader)
+        reader.u32()
+        ascribed = reader.byte()
+        if ascribed == 1:
+            _extern_type(reader)
+        elif ascribed != 0:
+            raise ComponentError(f"an export with an unknown form 0x{ascribed:02x} at byte {reader.position - 1}")
+        yield Export(name=name, kind=kind)
+    reader.finish()
+
+
+def _extern_name(reader: _Reader) -> str:
+    form = reader.byte()
+    if form > 2:
+        raise ComponentError(f"a name in an unknown form 0x{form:02x} at byte {reader.position - 1}")
+    name = reader.name()
+    if form == 2:  # with options: what it implements, the rest of its version, an outside id
+        for _ in range(reader.count(MAX_EXTERNS)):
+            reader.byte()
+            reader.name()
+    return name
+
+
+def _sort(reader: _Reader) -> ExternKind:
+    sort = reader.byte()
+    if sort >= len(_SORTS) or (sort == 0 and reader.byte() != 0x11):
+        raise ComponentError(f"an unknown kind of import or export at byte {reader.position - 1}")
+    return _SORTS[sort]
+
+
+def _extern_type(reader: _Reader) -> ExternKind:
+    kind = _sort(reader)
+    if kind == "type":
+        bound = reader.byte()
+        if bound == 0:
+            reader.u32()
+        elif bound != 1:
+            raise ComponentError(f"a type with an unknown bound 0x{bound:02x} at byte {reader.position - 1}")
+    else:  # an index, or for a value its type: an index or a primitive, and both end like a number
+        reader.limit()
+    return kind
+
+
+def _module_imports(reader: _Reader, allowed: int) -> Iterator[Import]:
+    for _ in range(reader.count(allowed)):
+        module = reader.name()
+        name = reader.name()
+        kind = _core_sort(reader)
+        if kind == "func":
+            reader.u32()
+        elif kind == "table":
+            _core_value_type(reader)
+            _limits(reader)
+        elif kind == "memory":
+            _limits(reader)
+        elif kind == "global":
+            _core_value_type(reader)
+            reader.byte()
+        else:
+            reader.byte()
+            reader.u32()
+        yield Import(name=name, kind=kind, module=module)
+    reader.finish()
+
+
+def _module_exports(reader: _Reader, allowed: int) -> Iterator[Export]:
+    for _ in range(reader.count(allowed)):
+        name = reader.name()
+        kind = _core_sort(reader)
+        reader.u32()
+        yield Export(name=name, kind=kind)
+    reader.finish()
+
+
+def _core_sort(reader: _Reader) -> ExternKind:
+    sort = reader.byte()
+    if sort >= len(_CORE_SORTS):
+        raise ComponentError(f"an unknown kind of import or export 0x{sort:02x} at byte {reader.position - 1}")
+    return _CORE_SORTS[sort]
+
+
+def _core_value_type(reader: _Reader) -> None:
+    if reader.byte() in (0x63, 0x64):  # a reference to a heap type, which follows
+        reader.limit()
+
+
+def _limits(reader: _Reader) -> None:
+    flags = reader.byte()
+    if flags > 0x0F:
+        raise ComponentError(f"a memory or table with unknown limits 0x{flags:02x} at byte {reader.position - 1}")
+    reader.limit()
+    if flags & 0x01:
+        reader.limit()
+    if flags & 0x08:  # a page size of its own
+        reader.limit()
+
+
+def _shown(path: str) -> str:
+    return path if path.isprintable() else ascii(path)

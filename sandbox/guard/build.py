@@ -1,0 +1,338 @@
+"""From a component to the same component behind its guard: one outer component that runs where the first one ran.
+
+The outer component imports what is left of WASI and instantiates guard and guest side by side (a component cannot call
+its own parent). The guest's bytes go in untouched, as a nested component.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from wasmtime import Engine, WasmtimeError, wat2wasm
+
+from sandbox.component import sections, skeleton
+from sandbox.guard import cli, clocks, filesystem, random, streams, stub
+from sandbox.guard import types as ty
+from sandbox.guard.builder import HOST, Builder, Kind
+from sandbox.guard.reflect import Imports, Interface, Unsupported, reflect
+from sandbox.guard.shape import Shape
+from sandbox.guard.sites import Site
+from sandbox.guard.state import state_module
+from sandbox.guard.wat import Nominal, Types, instance_type, params_text, quote, result_text
+
+HOST_INSTANCE = "sandbox:guard/host"
+"""Where the worker's callbacks are found; no guest can import it, since it is no interface of WASI."""
+
+CANON = "(memory $memory) (realloc (core func $realloc))"
+STUBBED = ("wasi:sockets/", "wasi:http/", "wasi:clocks/timezone")
+
+
+@dataclass(frozen=True, slots=True)
+class Guarded:
+    """The wrapped component, ready to compile, and the sites that its guard speaks of."""
+
+    wasm: bytes
+    sites: tuple[Site, ...]
+    host: tuple[str, ...]
+    """The host functions that it imports."""
+
+
+def guard(engine: Engine, component: bytes, shape: Shape) -> Guarded:
+    """Wrap ``component``. Raises ``Unsupported`` where something that it imports cannot be guarded."""
+    builder = emit(reflect(engine, skeleton(component)), shape)
+    text = outer(builder)
+    try:
+        wrapped = splice(bytes(wat2wasm(text)), component)
+    except WasmtimeError as error:
+        raise Unsupported(f"its imports cannot be written down: {str(error).splitlines()[0]}") from None
+    return Guarded(wrapped, tuple(builder.sites), tuple(n for n in HOST if n in builder.hosts))
+
+
+def emit(imports: Imports, shape: Shape) -> Builder:
+    """All guard functions for ``imports``."""
+    builder = Builder(imports, shape, {n: _kind(imports, n, shape) for n in range(len(imports.resources))})
+    for number, interface in enumerate(imports.interfaces):
+        _emit_interface(builder, number, interface)
+    return builder
+
+
+def _emit_interface(b: Builder, number: int, interface: Interface) -> None:
+    base = interface.name.partition("@")[0]
+    match base:
+        case "wasi:filesystem/types":
+            filesystem.emit(b, number)
+        case "wasi:filesystem/preopens":
+            filesystem.emit_preopens(b, number)
+        case "wasi:cli/environment":
+            cli.emit_environment(b, number)
+        case "wasi:cli/exit":
+            cli.emit_exit(b, number)
+        case "wasi:clocks/monotonic-clock":
+            clocks.emit_monotonic(b, number)
+        case "wasi:clocks/wall-clock":
+            clocks.emit_wall(b, number)
+        case "wasi:random/random" | "wasi:random/insecure" | "wasi:random/insecure-seed":
+            random.emit(b, number)
+        case _ if base.startswith(STUBBED):
+            stub.emit(b, number, base)
+        case _ if base.startswith(("wasi:cli/", "wasi:io/")):
+            streams.emit(b, number)
+        case _:
+            raise Unsupported(f"it imports {interface.name}, which no part of the guard stands in front of")
+
+
+def _kind(imports: Imports, resource: int, shape: Shape) -> Kind:
+    of = imports.resources[resource]
+    if of.interface.startswith(STUBBED):
+        return Kind.STUB
+    if of.name == "descriptor":
+        return Kind.DESCRIPTOR
+    if of.name == "directory-entry-stream":
+        return Kind.DIRECTORY_STREAM
+    if of.name == "output-stream" and shape.counts_writes:
+        return Kind.OUTPUT_STREAM
+    return Kind.NATIVE
+
+
+def _natives(b: Builder, functions: set[tuple[int, str]]) -> list[tuple[int, Interface]]:
+    """What is imported from Wasmtime: types, and those of ``functions`` that are in the interface."""
+    out = []
+    for number, interface in enumerate(b.interfaces):
+        if interface.name.startswith(STUBBED):
+            continue
+        kept = tuple((n, e) for n, e in interface.exports if not isinstance(e, ty.Function) or (number, n) in functions)
+        if kept:
+            out.append((number, Interface(interface.name, kept)))
+    return out
+
+
+def _imports_text(natives: list[tuple[int, Interface]], name: str) -> tuple[list[str], dict[int, str]]:
+    """Import lines, and the identifier of each native resource. ``name`` formats an import's name from number and name."""
+    lines: list[str] = []
+    known: dict[int, str] = {}
+    for number, interface in natives:
+        text, fresh = instance_type(interface.exports, known)
+        lines.append(
+            f"(import {quote(name.format(number=number, name=interface.name))} {text.replace('(instance', f'(instance $i{number}', 1)})"
+        )
+        for resource, export in fresh:
+            lines.append(f"(alias export $i{number} {quote(export)} (type $R{resource}))")
+            known[resource] = f"$R{resource}"
+    return lines, known
+
+
+def outer(b: Builder) -> str:
+    """The text of the outer component, with an empty component where the guest goes."""
+    natives = _natives(b, b.passed | set(b.lowered))
+    lines, known = _imports_text(natives, "{name}")
+    resources = dict(known)
+    lines.append(_host_import(b, quote(HOST_INSTANCE)))
+    lines.append(_guard_component(b))
+    given = " ".join(f'(with "i{n}" (instance $i{n}))' for n, _ in _natives(b, set(b.lowered)))
+    host = '(with "host" (instance $host))' if b.hosts else ""
+    lines.append(f"(instance $guard (instantiate $guard {given} {host}))")
+    for resource, kind in b.kinds.items():
+        if kind is not Kind.NATIVE:
+            lines.append(f'(alias export $guard "r{resource}" (type $G{resource}))')
+            resources[resource] = f"$G{resource}"
+    for number, interface in enumerate(b.imports.interfaces):
+        lines.append(_bundle(b, number, interface, resources))
+    given = " ".join(f"(with {quote(i.name)} (instance $b{n}))" for n, i in enumerate(b.imports.interfaces))
+    lines.append("(component)")  # without a name, which would be a section inside it
+    lines.append(f"(instance $app (instantiate {1 + len(b.imports.interfaces)} {given}))")
+    for export in b.shape.exports:
+        sort, _, name = export.partition(" ")
+        lines.append(
+            f"(alias export $app {quote(name)} ({sort} $e{len(lines)})) (export {quote(name)} ({sort} $e{len(lines)}))"
+        )
+    return "(component\n" + "\n".join(lines) + ")\n"
+
+
+def _bundle(b: Builder, number: int, interface: Interface, resources: dict[int, str]) -> str:
+    """The instance that the guest gets for one of its imports: functions from Wasmtime and the guard, side by side.
+
+    It is made by a component without code that imports types and functions under plain names and exports them under
+    theirs, since an instance put together in place may not have methods.
+    """
+    values = [e for _, e in interface.exports if not isinstance(e, (int, ty.Function))]
+    functions = [e for _, e in interface.exports if isinstance(e, ty.Function)]
+    mentioned = values + [t for f in functions for t in (*(p for _, p in f.params), f.result) if t is not None]
+    used = sorted(
+        {r for t in mentioned for r in ty.resources(t)} | {e for _, e in interface.exports if isinstance(e, int)}
+    )
+    lines = [f'(import "r{r}" (type $r{r} (sub resource)))' for r in used]
+    given = [f'(with "r{r}" (type {resources[r]}))' for r in used]
+    around: list[str] = []
+    imported, exported = Types(resource=lambda r: f"$r{r}"), Types(resource=lambda r: seen.get(r, f"$r{r}"))
+    outside = Types(resource=lambda r: resources[r])
+    seen: dict[int, str] = {}
+    for t in (inner for top in mentioned for inner in ty.walk(top)):
+        if isinstance(t, Nominal) and t not in imported.named:
+            n = len(imported.named)
+            lines.append(f'(type $d{n} {imported.body(t)}) (import "t{n}" (type $i{n} (eq $d{n})))')
+            around.append(f"(type $b{number}-{n} {outside.body(t)})")
+            given.append(f'(with "t{n}" (type $b{number}-{n}))')
+            imported.named[t], outside.named[t] = f"$i{n}", f"$b{number}-{n}"
+    exported.named.update(imported.named)
+    exports = []
+    for count, (name, export) in enumerate(interface.exports):
+        match export:
+            case int(resource):
+                exports.append(f"(export $x{count} {quote(name)} (type $r{resource}))")
+                seen.setdefault(resource, f"$x{count}")
+            case ty.Function():
+                lines.append(
+                    f'(type $p{count} {imported.function(export)}) (import "f{count}" (func $f{count} (type $p{count})))'
+                )
+                exports.append(f"(type $q{count} {exported.function(export)})")
+                exports.append(f"(export {quote(name)} (func $f{count}) (func (type $q{count})))")
+                guarded = b.guarded.get((number, name))
+                source = f"$i{number} {quote(name)}" if guarded is None else f'$guard "f{guarded}"'
+                around.append(f"(alias export {source} (func $b{number}-f{count}))")
+                given.append(f'(with "f{count}" (func $b{number}-f{count}))')
+            case _:
+                if isinstance(export, Nominal):
+                    exports.append(f"(export $x{count} {quote(name)} (type {imported.named[export]}))")
+                    exported.named[export] = f"$x{count}"
+                else:
+                    exports.append(f"(type $y{count} {exported.body(export)}) (export {quote(name)} (type $y{count}))")
+    shim = f"(component $s{number}\n  " + "\n  ".join(lines + exports) + ")"
+    return "\n".join([shim, *around, f"(instance $b{number} (instantiate $s{number} {' '.join(given)}))"])
+
+
+def _host_import(b: Builder, name: str) -> str:
+    if not b.hosts:
+        return ""
+    exports = tuple((n, f) for n, f in HOST.items() if n in b.hosts)
+    text, _ = instance_type(exports, {})
+    return f"(import {name} {text.replace('(instance', '(instance $host', 1)})"
+
+
+def _guard_component(b: Builder) -> str:
+    natives = _natives(b, set(b.lowered))
+    lines, known = _imports_text(natives, "i{number}")
+    lines.append(_host_import(b, '"host"'))
+    owned = {k: [n for n, kind in b.kinds.items() if kind is k and n in known] for k in Kind}
+    mine = owned[Kind.DESCRIPTOR] + owned[Kind.DIRECTORY_STREAM] + owned[Kind.OUTPUT_STREAM]
+    drops = sorted(b.dropped | set(mine))
+    lines += [f"(core func $drop{n} (canon resource.drop $R{n}))" for n in drops]
+    lines.append(state_module(owned[Kind.DESCRIPTOR], owned[Kind.DIRECTORY_STREAM], owned[Kind.OUTPUT_STREAM]))
+    given = " ".join(f'(export "drop{n}" (func $drop{n}))' for n in mine)
+    lines.append(f'(core instance $state (instantiate $state (with "native" (instance {given}))))')
+    lines.append('(alias core export $state "memory" (core memory $memory))')
+    lines += [
+        f'(alias core export $state "{n}" (core func ${n}))'
+        for n in ("realloc", "post", "post-i32", "post-i64", "slot")
+    ]
+    lines.append('(alias core export $state "open" (core global $open))')
+    resources = dict(known)
+    created = sorted(b.created)
+    for n, kind in b.kinds.items():
+        if kind is Kind.NATIVE:
+            continue
+        destructor = ""
+        if n in mine:
+            lines.append(f'(alias core export $state "drop{n}" (core func $destroy{n}))')
+            destructor = f" (dtor (core func $destroy{n}))"
+        lines.append(f"(type $T{n} (resource (rep i32){destructor}))")
+        lines.append(f'(export $G{n} "r{n}" (type $T{n}))')
+        resources[n] = f"$G{n}"
+    lines += [f"(core func $new{n} (canon resource.new $T{n}))" for n in created]
+    lines += _lowered(b)
+    lines.append(_main_module(b, drops, created))
+    host = " ".join(f'(export "{n}" (func $host-{n}))' for n in sorted(b.hosts))
+    native = " ".join(f'(export "{label[1:]}" (func {label}))' for label, _ in _labels(b))
+    handles = " ".join(f'(export "new{n}" (func $new{n}))' for n in created)
+    handles += " ".join(f'(export "drop{n}" (func $drop{n}))' for n in drops)
+    lines.append(
+        f'(core instance $main (instantiate $main (with "state" (instance $state))'
+        f' (with "host" (instance {host})) (with "native" (instance {native})) (with "handle" (instance {handles}))))'
+    )
+    lines += _lifted(b, resources)
+    return "(component $guard\n" + "\n".join(lines) + ")"
+
+
+def _labels(b: Builder) -> list[tuple[str, ty.Function]]:
+    """The core name of each native function that the guard calls."""
+    out = []
+    for (interface, name), function in b.lowered.items():
+        out.append((f"$n{interface}-{list(dict(b.interfaces[interface].exports)).index(name)}", function))
+    return out
+
+
+def _lowered(b: Builder) -> list[str]:
+    lines = []
+    for ((interface, name), _), (label, _) in zip(b.lowered.items(), _labels(b), strict=True):
+        lines.append(f"(alias export $i{interface} {quote(name)} (func $c{label[1:]}))")
+        lines.append(f"(core func {label} (canon lower (func $c{label[1:]}) {CANON} string-encoding=utf8))")
+    for name in sorted(b.hosts):
+        lines.append(f"(alias export $host {quote(name)} (func $chost-{name}))")
+        lines.append(
+            f"(core func $host-{name} (canon lower (func $chost-{name}) {CANON} string-encoding=latin1+utf16))"
+        )
+    return lines
+
+
+def _main_module(b: Builder, drops: list[int], created: list[int]) -> str:
+    imports = ['(import "state" "memory" (memory 1))', '(import "state" "open" (global $open (mut i32)))']
+    imports.append('(import "state" "realloc" (func $realloc (param i32 i32 i32 i32) (result i32)))')
+    imports.append('(import "state" "slot" (func $slot (result i32)))')
+    functions = [("host", f"host-{n}", n, HOST[n]) for n in sorted(b.hosts)]
+    functions += [("native", label[1:], label[1:], f) for label, f in _labels(b)]
+    for module, label, name, function in functions:
+        s = ty.signature(function)
+        place = "(param i32)" if s.returns_pointer else ""
+        result = "" if s.returns_pointer else result_text(s.result)
+        imports.append(f'(import "{module}" "{name}" (func ${label} {params_text(s.params)}{place} {result}))')
+    imports += [f'(import "handle" "new{n}" (func $new{n} (param i32) (result i32)))' for n in created]
+    imports += [f'(import "handle" "drop{n}" (func $drop{n} (param i32)))' for n in drops]
+    body = [*imports, *b.globals.values(), *b.helpers.values(), *(e.text for e in b.emitted)]
+    return "(core module $main\n  " + "\n  ".join(body) + ")"
+
+
+def _lifted(b: Builder, resources: dict[int, str]) -> list[str]:
+    """Named types first (a component may export no function that uses an unnamed one), then the functions."""
+    lines: list[str] = []
+    types = Types(resource=lambda r: resources[r])
+    for e in b.emitted:
+        mentioned = [t for _, t in e.function.params] + ([e.function.result] if e.function.result is not None else [])
+        for t in (inner for top in mentioned for inner in ty.walk(top)):
+            if isinstance(t, Nominal) and t not in types.named:
+                n = len(types.named)
+                lines.append(f"(type $v{n} {types.body(t)})")
+                lines.append(f'(export $w{n} "t{n}" (type $v{n}))')
+                types.named[t] = f"$w{n}"
+    for e in b.emitted:
+        signature = ty.signature(e.function)
+        post = {"i32": "post-i32", "i64": "post-i64"}.get(signature.result or "", "post")
+        clean = f"(post-return (core func ${post}))" if signature.result not in ("f32", "f64") else ""
+        n = e.number
+        lines.append(f'(alias core export $main "f{n}" (core func $f{n}))')
+        lines.append(f"(type $ft{n} {types.function(e.function)})")
+        lines.append(f"(func $l{n} (type $ft{n}) (canon lift (core func $f{n}) {CANON} string-encoding=utf8 {clean}))")
+        lines.append(f'(export "f{n}" (func $l{n}))')
+    return lines
+
+
+def splice(wrapped: bytes, guest: bytes) -> bytes:
+    """Put the guest's bytes where the outer component holds an empty one."""
+    empty = b"\0asm\x0d\0\1\0"
+    out = [wrapped[:8]]
+    found = 0
+    for number, start, body, end in sections(wrapped):
+        if number == 4 and wrapped[body:end] == empty:
+            out.append(b"\x04" + _leb(len(guest)) + guest)
+            found += 1
+        else:
+            out.append(wrapped[start:end])
+    if found != 1:
+        raise Unsupported(f"the guest has {found} places in its guard")
+    return b"".join(out)
+
+
+def _leb(n: int) -> bytes:
+    out = bytearray()
+    while n > 127:
+        out.append(n & 127 | 128)
+        n >>= 7
+    return bytes([*out, n])

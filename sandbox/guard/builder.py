@@ -1,0 +1,294 @@
+"""What every family of guard functions is written with: imports from Wasmtime and the host, sites, and core functions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from enum import Enum, auto
+
+from sandbox.guard import types as ty
+from sandbox.guard.reflect import Imports, Interface, Unsupported
+from sandbox.guard.shape import Shape
+from sandbox.guard.sites import Site
+from sandbox.guard.state import MAX_SITES, ONCE, RESULT
+from sandbox.guard.wat import get, params_text, quote, result_text
+
+HOST: dict[str, ty.Function] = {
+    "denied": ty.Function(
+        (("site", ty.U32), ("reason", ty.U32), ("grant", ty.U32), ("base", ty.STRING), ("path", ty.STRING)), None
+    ),
+    "denied-pair": ty.Function(
+        (
+            ("site", ty.U32),
+            ("reason", ty.U32),
+            ("grant", ty.U32),
+            ("base", ty.STRING),
+            ("path", ty.STRING),
+            ("other-grant", ty.U32),
+            ("other-base", ty.STRING),
+            ("other-path", ty.STRING),
+        ),
+        None,
+    ),
+    "refused": ty.Function((("site", ty.U32), ("text", ty.STRING), ("raw", ty.STRING)), None),
+    "note": ty.Function((("site", ty.U32), ("object", ty.U32), ("case", ty.U32), ("text", ty.STRING)), None),
+    "route": ty.Function(
+        (("site", ty.U32), ("intent", ty.U32), ("grant", ty.U32), ("base", ty.STRING), ("path", ty.STRING)),
+        ty.Tuple((ty.U32, ty.STRING)),
+    ),
+    "route-pair": ty.Function(
+        (
+            ("site", ty.U32),
+            ("intent", ty.U32),
+            ("grant", ty.U32),
+            ("base", ty.STRING),
+            ("path", ty.STRING),
+            ("other-grant", ty.U32),
+            ("other-base", ty.STRING),
+            ("other-path", ty.STRING),
+        ),
+        ty.Tuple((ty.U32, ty.STRING, ty.STRING)),
+    ),
+    "config": ty.Function((), ty.Tuple((ty.U32, ty.U64, ty.STRING))),
+    "seed": ty.Function((), ty.U64),
+    "exit": ty.Function((("status", ty.U32),), None),
+}
+"""What a guard may ask of the host. Text crosses as Latin-1, one character a byte, whatever the bytes are.
+
+``config`` answers the handle limit, the bytes that may be written to files, and one byte of flags a preopen. ``route``
+answers a grant and a path from its root, or, with the highest bit set, the error code to give the guest: then the host
+has recorded the denial. ``route-pair`` does so for two paths below one grant.
+"""
+
+
+class Kind(Enum):
+    """Whose a resource type is."""
+
+    NATIVE = auto()
+    DESCRIPTOR = auto()
+    DIRECTORY_STREAM = auto()
+    OUTPUT_STREAM = auto()
+    STUB = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Emitted:
+    """A finished guard function, ``f<number>`` in core and component."""
+
+    number: int
+    function: ty.Function
+    text: str
+
+
+@dataclass
+class Builder:
+    imports: Imports
+    shape: Shape
+    kinds: dict[int, Kind]
+    interfaces: list[Interface] = field(default_factory=list)
+    """The guest's imports, with what the guard adds to them; those past the guest's own are the guard's alone."""
+    sites: list[Site] = field(default_factory=list)
+    emitted: list[Emitted] = field(default_factory=list)
+    lowered: dict[tuple[int, str], ty.Function] = field(default_factory=dict)
+    """Native functions that the guard calls."""
+    passed: set[tuple[int, str]] = field(default_factory=set)
+    """Native functions that the guest calls directly."""
+    guarded: dict[tuple[int, str], int] = field(default_factory=dict)
+    hosts: set[str] = field(default_factory=set)
+    created: set[int] = field(default_factory=set)
+    """Resources that the guard makes handles of."""
+    dropped: set[int] = field(default_factory=set)
+    """Native resources of which the guard drops handles."""
+    helpers: dict[str, str] = field(default_factory=dict)
+    globals: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.interfaces = list(self.imports.interfaces)
+
+    def native(self, interface: int, name: str, expected: ty.Function | None = None) -> str:
+        """The core name of Wasmtime's function ``name``; declared with ``expected`` where the guest does not import it."""
+        declared = dict(self.interfaces[interface].exports).get(name)
+        if declared is None:
+            if expected is None:
+                raise Unsupported(f"{self.interfaces[interface].name} lacks {name}")
+            self._declare(interface, name, expected)
+            declared = expected
+        if not isinstance(declared, ty.Function) or (expected is not None and declared.result != expected.result):
+            raise Unsupported(f"it imports {self.interfaces[interface].name} with a {name} that is not WASI 0.2's")
+        self.lowered[interface, name] = declared
+        return f"$n{interface}-{list(dict(self.interfaces[interface].exports)).index(name)}"
+
+    def _declare(self, interface: int, name: str, function: ty.Function) -> None:
+        at = self.interfaces[interface]
+        exports = list(at.exports)
+        names = {n for n, _ in exports}
+        for t in [p for _, p in function.params] + ([function.result] if function.result is not None else []):
+            for inner in ty.walk(t):
+                if isinstance(inner, (ty.Record, ty.Variant, ty.Enum, ty.Flags)) and inner not in [
+                    e for _, e in exports
+                ]:
+                    label = f"guard-{len(exports)}"
+                    if label in names:
+                        raise Unsupported(f"{at.name} has an export named {label}")
+                    exports.append((WASI_NAMES.get(inner, label), inner))
+        exports.append((name, function))
+        self.interfaces[interface] = Interface(at.name, tuple(exports))
+
+    def host(self, name: str) -> str:
+        self.hosts.add(name)
+        return f"$host-{name}"
+
+    def site(self, interface: int, function: str, capability: str, *, address: bool = False) -> int:
+        if len(self.sites) >= MAX_SITES:
+            raise Unsupported("it imports more functions than any WASI 0.2 world has")
+        self.sites.append(Site(self.interfaces[interface].name, function, capability, address))
+        return len(self.sites) - 1
+
+    def new(self, resource: int) -> str:
+        """The core name of the function that makes an owned handle of a guard's resource from its representation."""
+        self.created.add(resource)
+        return f"$new{resource}"
+
+    def drop(self, resource: int) -> str:
+        """The core name of the function that drops a handle to one of Wasmtime's resources."""
+        self.dropped.add(resource)
+        return f"$drop{resource}"
+
+    def emit(self, interface: int, name: str, function: ty.Function, body: str, locals_: Iterable[str] = ()) -> None:
+        """Finish a guard function. ``body`` leaves its core result on the stack; parameters are locals 0, 1, ..."""
+        signature = ty.signature(function)
+        number = len(self.emitted)
+        text = (
+            f'(func (export "f{number}") {params_text(signature.params)} {result_text(signature.result)}'
+            f" {' '.join(f'(local {x})' for x in locals_)}\n    {body})"
+        )
+        self.emitted.append(Emitted(number, function, text))
+        self.guarded[interface, name] = number
+
+    def pass_through(self, interface: int, name: str) -> None:
+        self.passed.add((interface, name))
+
+    def own(self, resource: int, native: str, *, counted: bool = False) -> str:
+        """An owned handle of the guard's for the native handle that ``native`` computes."""
+        match self.kinds[resource]:
+            case Kind.NATIVE:
+                return native
+            case Kind.OUTPUT_STREAM:
+                rep = f"(i32.or (i32.shl {native} (i32.const 1)) (i32.const {int(counted)}))"
+                return f"(call {self.new(resource)} {rep})"
+            case Kind.DIRECTORY_STREAM:
+                return f"(call {self.new(resource)} {native})"
+            case _:
+                raise Unsupported("a descriptor comes from a function that WASI 0.2 does not have")
+
+    def borrowed(self, resource: int, rep: str) -> str:
+        """The native handle behind a borrowed one."""
+        match self.kinds[resource]:
+            case Kind.NATIVE | Kind.DIRECTORY_STREAM:
+                return rep
+            case Kind.DESCRIPTOR:
+                return f"(i32.load {rep})"
+            case Kind.OUTPUT_STREAM:
+                return f"(i32.shr_u {rep} (i32.const 1))"
+            case Kind.STUB:
+                raise Unsupported("a refused resource reaches a function of Wasmtime's")
+
+    def arguments(self, function: ty.Function) -> tuple[list[str], str]:
+        """The core arguments that pass a call on, and the text that drops borrowed native handles afterwards."""
+        out, after = [], []
+        for (_, t), at in zip(function.params, ty.parameter_positions(function), strict=True):
+            match t:
+                case ty.Borrow(resource):
+                    out.append(self.borrowed(resource, get(at)))
+                    if self.kinds[resource] is Kind.NATIVE:
+                        after.append(f"(call {self.drop(resource)} {get(at)})")
+                case _:
+                    if ty.resources(t):
+                        raise Unsupported(
+                            "it passes handles inside values, which no function of WASI 0.2 that is passed on does"
+                        )
+                    out.extend(get(at + i) for i in range(len(ty.flat(t))))
+        if ty.signature(function).spilled:
+            raise Unsupported("a function that is passed on has more parameters than any of WASI 0.2")
+        return out, " ".join(after)
+
+    def call(
+        self, interface: int, name: str, function: ty.Function, arguments: list[str] | None = None
+    ) -> tuple[str, str]:
+        """A call passed on: the text that calls (result left at ``RESULT``, or in local ``$value``) and the text of the result."""
+        given, after = self.arguments(function)
+        target, signature = self.native(interface, name), ty.signature(function)
+        passed = " ".join(arguments if arguments is not None else given)
+        if signature.returns_pointer:
+            return f"(call {target} {passed} (i32.const {RESULT})) {after}", f"(i32.const {RESULT})"
+        if signature.result:
+            return f"(local.set $value (call {target} {passed})) {after}", "(local.get $value)"
+        return f"(call {target} {passed}) {after}", ""
+
+    def forward(self, interface: int, name: str, function: ty.Function, *, counted: bool = False) -> None:
+        """A guard function that only passes on, for functions that touch a resource that the guard owns."""
+        call, result = self.call(interface, name, function)
+        signature = ty.signature(function)
+        locals_ = [f"$value {signature.result}"] if signature.result and not signature.returns_pointer else []
+        if isinstance(function.result, ty.Own):
+            result = self.own(function.result.resource, result, counted=counted)
+        elif function.result is not None:
+            call += self.adopt(function.result, counted=counted)
+        self.emit(interface, name, function, f"{call}\n    {result}", locals_)
+
+    def adopt(self, result: ty.Type, *, counted: bool = False) -> str:
+        """Turn the owned native handle in a ``result<own<r>, e>`` at ``RESULT`` into the guard's."""
+        changed = {r for r in ty.owned(result) if self.kinds[r] is not Kind.NATIVE}
+        if not changed:
+            return ""
+        match result:
+            case ty.Result(ty.Own(resource), _):
+                at = f"(i32.const {RESULT + ty.payload_offset(result)})"
+                return (
+                    f"(if (i32.eqz (i32.load8_u (i32.const {RESULT}))) (then"
+                    f" (i32.store {at} {self.own(resource, f'(i32.load {at})', counted=counted)})))"
+                )
+            case _:
+                raise Unsupported("it expects a handle where WASI 0.2 has none")
+
+    def fail(self, result: ty.Type | None, case: str) -> str:
+        """Text that leaves ``error(case)`` of a ``result<_, e>`` at ``RESULT``; ``case`` is one without payload."""
+        if not isinstance(result, ty.Result) or result.error is None:
+            raise Unsupported("it expects a result where WASI 0.2 has another")
+        names = [n for n, _ in ty.cases(result.error) or ()]
+        if case not in names:
+            raise Unsupported(f"its error type lacks {case}")
+        return self.fail_code(result, f"(i32.const {names.index(case)})")
+
+    def fail_code(self, result: ty.Type | None, code: str) -> str:
+        if not isinstance(result, ty.Result) or result.error is None:
+            raise Unsupported("it expects a result where WASI 0.2 has another")
+        return (
+            f"(i32.store8 (i32.const {RESULT}) (i32.const 1))"
+            f" (i32.store8 (i32.const {RESULT + ty.payload_offset(result)}) {code})"
+        )
+
+    def once(self, site: int) -> str:
+        """Text that tells the host of the first use of ``site``."""
+        from_state = self.host("refused")
+        self.helpers.setdefault(
+            "once",
+            "(func $once (param $site i32)"
+            f" (if (i32.eqz (i32.load8_u (i32.add (local.get $site) (i32.const {ONCE})))) (then"
+            f" (i32.store8 (i32.add (local.get $site) (i32.const {ONCE})) (i32.const 1))"
+            f" (call {from_state} (local.get $site) (i32.const 8) (i32.const 0) (i32.const 8) (i32.const 0)))))",
+        )
+        return f"(call $once (i32.const {site}))"
+
+    def tell(
+        self, site: int, text: str = "(i32.const 8) (i32.const 0)", raw: str = "(i32.const 8) (i32.const 0)"
+    ) -> str:
+        """Text that tells the host of a refusal, every time; ``text`` and ``raw`` are each an address and a length."""
+        return f"(call {self.host('refused')} (i32.const {site}) {text} {raw})"
+
+    def import_name(self, interface: int) -> str:
+        return quote(self.interfaces[interface].name)
+
+
+WASI_NAMES: dict[ty.Type, str] = {}
+"""Names that WASI 0.2 gives to types which a guard may have to declare; filled by the modules that define them."""

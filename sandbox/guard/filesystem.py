@@ -1,0 +1,621 @@
+"""``wasi:filesystem``: every descriptor is the guard's, so that it knows the whole path behind each call.
+
+A call goes to Wasmtime with the native handle of its descriptor, and what Wasmtime refuses is told to the host. Before
+that the guard refuses on its own: whatever lies below the decoy root, special files, files with several names, renames
+and links from one grant to another, and anything beyond the bounds on handles and on bytes written. Paths in a grant
+that another grant or an ``except`` cuts into are first *routed*: the host resolves them and answers with the grant that
+decides and the path from its root.
+"""
+
+from __future__ import annotations
+
+from sandbox.guard import types as ty
+from sandbox.guard.builder import WASI_NAMES, Builder, Kind
+from sandbox.guard.reflect import Interface, Unsupported
+from sandbox.guard.sites import Reason
+from sandbox.guard.state import (
+    AUXILIARY,
+    DECOY,
+    GRANTS,
+    HARD_LINKS,
+    MAX_GRANTS,
+    PATH_MAX,
+    RESULT,
+    ROUTED,
+    SLOT_GRANT,
+    SLOT_LENGTH,
+    SLOT_NATIVE,
+    SLOT_PATH,
+)
+from sandbox.guard.wat import get
+
+DESCRIPTOR_TYPE = ty.Enum(
+    (
+        "unknown",
+        "block-device",
+        "character-device",
+        "directory",
+        "fifo",
+        "symbolic-link",
+        "regular-file",
+        "socket",
+    )
+)
+DATETIME = ty.Record((("seconds", ty.U64), ("nanoseconds", ty.U32)))
+DESCRIPTOR_STAT = ty.Record(
+    (
+        ("type", DESCRIPTOR_TYPE),
+        ("link-count", ty.U64),
+        ("size", ty.U64),
+        ("data-access-timestamp", ty.Option(DATETIME)),
+        ("data-modification-timestamp", ty.Option(DATETIME)),
+        ("status-change-timestamp", ty.Option(DATETIME)),
+    )
+)
+PATH_FLAGS = ty.Flags(("symlink-follow",))
+OPEN_FLAGS = ty.Flags(("create", "directory", "exclusive", "truncate"))
+DESCRIPTOR_FLAGS = ty.Flags(
+    (
+        "read",
+        "write",
+        "file-integrity-sync",
+        "data-integrity-sync",
+        "requested-write-sync",
+        "mutate-directory",
+    )
+)
+ERROR_CODE = ty.Enum(
+    (
+        "access",
+        "would-block",
+        "already",
+        "bad-descriptor",
+        "busy",
+        "deadlock",
+        "quota",
+        "exist",
+        "file-too-large",
+        "illegal-byte-sequence",
+        "in-progress",
+        "interrupted",
+        "invalid",
+        "io",
+        "is-directory",
+        "loop",
+        "too-many-links",
+        "message-size",
+        "name-too-long",
+        "no-device",
+        "no-entry",
+        "no-lock",
+        "insufficient-memory",
+        "insufficient-space",
+        "not-directory",
+        "not-empty",
+        "not-recoverable",
+        "unsupported",
+        "no-tty",
+        "no-such-device",
+        "overflow",
+        "not-permitted",
+        "pipe",
+        "read-only",
+        "invalid-seek",
+        "text-file-busy",
+        "cross-device",
+    )
+)
+WASI_NAMES.update(
+    {
+        DESCRIPTOR_TYPE: "descriptor-type",
+        DATETIME: "datetime",
+        DESCRIPTOR_STAT: "descriptor-stat",
+        PATH_FLAGS: "path-flags",
+        ERROR_CODE: "error-code",
+    }
+)
+
+DENIALS = tuple(ERROR_CODE.names.index(n) for n in ("access", "not-permitted", "read-only"))
+DIRECTORY, SYMBOLIC_LINK, REGULAR_FILE = (
+    DESCRIPTOR_TYPE.names.index(n) for n in ("directory", "symbolic-link", "regular-file")
+)
+CREATE, OPEN_DIRECTORY, TRUNCATE = 1, 2, 8
+WRITE, MUTATE_DIRECTORY = 2, 32
+METADATA_COST = 4096
+"""Bytes that a new file, directory or link is charged against the disk limit, whatever is written to it."""
+
+FOLLOWS, MUTATES = 1, 2
+"""What a routed call means to do with the last name of its path: follow a link there, change something."""
+
+STAT_RESULT = ty.Result(DESCRIPTOR_STAT, ERROR_CODE)
+_STAT = AUXILIARY + ty.payload_offset(STAT_RESULT)
+_STAT_TYPE, _STAT_LINKS = (_STAT + offset for offset in ty.field_offsets(DESCRIPTOR_STAT)[:2])
+
+MUTATING = frozenset(
+    {
+        "write-via-stream",
+        "append-via-stream",
+        "set-size",
+        "set-times",
+        "write",
+        "create-directory-at",
+        "set-times-at",
+        "link-at",
+        "remove-directory-at",
+        "rename-at",
+        "symlink-at",
+        "unlink-file-at",
+    }
+)
+"""Methods of ``descriptor`` that need write access; ``open-at`` needs it by its flags."""
+
+UNROUTED = frozenset({"metadata-hash-at"})
+"""A hash of a file's identity tells no more than the listing of its directory, for each entry of which C libraries ask it."""
+ONE_PATH = {
+    "create-directory-at": 1,
+    "stat-at": 2,
+    "set-times-at": 2,
+    "open-at": 2,
+    "readlink-at": 1,
+    "remove-directory-at": 1,
+    "unlink-file-at": 1,
+    "metadata-hash-at": 2,
+    "symlink-at": 3,
+}
+"""Methods with a path relative to their descriptor, and the core parameter that it starts at."""
+TWO_PATHS = {"rename-at": (1, 3, 4), "link-at": (2, 4, 5)}
+"""Methods with two: where the first path, the second descriptor and the second path start."""
+
+SIGNATURES: dict[str, tuple[str, ...]] = {
+    "create-directory-at": ("this", "string"),
+    "stat-at": ("this", "flags", "string"),
+    "set-times-at": ("this", "flags", "string", "time", "time"),
+    "open-at": ("this", "flags", "string", "flags", "flags"),
+    "readlink-at": ("this", "string"),
+    "remove-directory-at": ("this", "string"),
+    "unlink-file-at": ("this", "string"),
+    "metadata-hash-at": ("this", "flags", "string"),
+    "symlink-at": ("this", "string", "string"),
+    "rename-at": ("this", "string", "this", "string"),
+    "link-at": ("this", "flags", "string", "this", "string"),
+    "write": ("this", "bytes", "number"),
+    "set-size": ("this", "number"),
+}
+
+
+def emit(b: Builder, interface: int) -> None:
+    """Guard all functions of one imported ``wasi:filesystem/types``."""
+    for name, function in b.imports.interfaces[interface].functions:
+        _emit_function(b, interface, name, function)
+
+
+def _emit_function(b: Builder, interface: int, name: str, function: ty.Function) -> None:
+    if not name.startswith("[method]"):
+        b.pass_through(interface, name)
+        return
+    resource, _, method = name.removeprefix("[method]").partition(".")
+    if resource == "directory-entry-stream":
+        b.forward(interface, name, function)
+    elif resource == "descriptor":
+        _Method(b, interface, name, method, function).emit()
+    else:
+        raise Unsupported(f"it imports {name} of {b.interfaces[interface].name}, which WASI 0.2 does not have")
+
+
+def _kind(t: ty.Type) -> str:
+    match t:
+        case ty.Borrow():
+            return "this"
+        case ty.String():
+            return "string"
+        case ty.Flags():
+            return "flags"
+        case ty.Variant():
+            return "time"
+        case ty.List():
+            return "bytes"
+        case _:
+            return "number"
+
+
+class _Method:
+    """One method of ``descriptor``, written down."""
+
+    def __init__(self, b: Builder, interface: int, name: str, method: str, function: ty.Function) -> None:
+        self.b, self.interface, self.name, self.method, self.function = b, interface, name, method, function
+        expected = SIGNATURES.get(method)
+        if expected is not None and tuple(_kind(t) for _, t in function.params) != expected:
+            raise Unsupported(f"it imports {name} with parameters that are not WASI 0.2's")
+        if not function.params or not isinstance(function.params[0][1], ty.Borrow):
+            raise Unsupported(f"it imports {name} with parameters that are not WASI 0.2's")
+        self.descriptor = function.params[0][1].resource
+        if b.kinds[self.descriptor] is not Kind.DESCRIPTOR:
+            raise Unsupported(f"it imports {name} of another resource than descriptor")
+        access = "write" if method in MUTATING else "read"
+        self.site = b.site(interface, name, f"filesystem.{access}")
+        self.writes = int(Reason.WRITES) if method in MUTATING else 0
+        self.result = function.result
+        errors = self.result.error if isinstance(self.result, ty.Result) else None
+        self.can_fail = isinstance(errors, ty.Enum) and errors == ERROR_CODE
+        self.pointer = ty.signature(function).returns_pointer
+        _helpers(b)
+
+    def emit(self) -> None:
+        if self.method in ONE_PATH:
+            body = self.open_at() if self.method == "open-at" else self.one_path()
+        elif self.method in TWO_PATHS:
+            body = self.two_paths()
+        else:
+            body = self.on_handle()
+        locals_ = (
+            "$native i32",
+            "$path i32",
+            "$length i32",
+            "$flags i32",
+            "$code i32",
+            "$grant i32",
+            "$slot i32",
+            "$value i32",
+            "$new i32",
+        )
+        self.b.emit(self.interface, self.name, self.function, body, locals_)
+
+    # Pieces of text. Locals: $native is the handle that the call goes to, $path and $length the path that it gets.
+
+    def refuse(self, reason: Reason | str, case: str, path: int | None = None, writes: str | None = None) -> str:
+        """Tell the host, and return ``case`` to the guest. ``path`` is the core parameter of the path, if any."""
+        text = get(path, path + 1) if path is not None else "(i32.const 8) (i32.const 0)"
+        why = f"(i32.const {int(reason)})" if isinstance(reason, Reason) else reason
+        why = f"(i32.or {why} {writes or f'(i32.const {self.writes})'})"
+        return (
+            f"(call $deny (i32.const {self.site}) {why} (local.get 0) {text})"
+            f" {self.b.fail(self.result, case)} (return (i32.const {RESULT}))"
+        )
+
+    def after(self, path: int | None, writes: str | None = None) -> str:
+        """Tell the host where Wasmtime refused."""
+        if not self.can_fail:
+            return ""
+        code = f"(i32.load8_u (i32.const {RESULT + ty.payload_offset(self.result)}))" if self.result else ""
+        text = get(path, path + 1) if path is not None else "(i32.const 8) (i32.const 0)"
+        return (
+            f"(if (i32.load8_u (i32.const {RESULT})) (then (if (call $denial {code}) (then"
+            f" (call $deny (i32.const {self.site}) {writes or f'(i32.const {self.writes})'} (local.get 0) {text})))))"
+        )
+
+    def place(self, path: int, intent: str, writes: str | None = None) -> str:
+        """Find the native handle and the path that the call goes to, or refuse."""
+        routed = self.b.host("route")
+        return f"""
+    (local.set $native (i32.load offset={SLOT_NATIVE} (local.get 0)))
+    (local.set $path (local.get {path})) (local.set $length (local.get {path + 1}))
+    (local.set $flags (call $flags (local.get 0)))
+    (if (i32.and (local.get $flags) (i32.const {DECOY})) (then
+      (if (i32.eqz (call $is_root {get(path, path + 1)})) (then
+        {self.refuse(Reason.UNGRANTED, "access", path, writes)}))))
+    (if (i32.and (local.get $flags) (i32.const {0 if self.method in UNROUTED else ROUTED})) (then
+      (call {routed} (i32.const {self.site}) {intent} {_base("(local.get 0)")} {get(path)} (call $cap {get(path + 1)})
+        (i32.const {AUXILIARY}))
+      (local.set $code (i32.load (i32.const {AUXILIARY})))
+      (if (i32.lt_s (local.get $code) (i32.const 0)) (then
+        {self.b.fail_code(self.result, "(local.get $code)")} (return (i32.const {RESULT}))))
+      (local.set $grant (local.get $code))
+      (local.set $native (call $root (local.get $grant)))
+      (local.set $flags (i32.or (call $flags_of (local.get $grant)) (i32.const {ROUTED})))
+      (local.set $path (i32.load (i32.const {AUXILIARY + 4}))) (local.set $length (i32.load (i32.const {AUXILIARY + 8})))))"""
+
+    def call(self, replaced: dict[int, str]) -> str:
+        """The native call, with some core parameters replaced."""
+        given, _ = self.b.arguments(self.function)
+        for index, text in replaced.items():
+            given[index] = text
+        text, _ = self.b.call(self.interface, self.name, self.function, given)
+        return text
+
+    def charge(self, amount: str, path: int | None) -> str:
+        """Charge bytes against the disk limit, or refuse."""
+        return (
+            f"(if (i32.eqz (call $charge {amount})) (then"
+            f" {self.refuse(Reason.DISK, 'insufficient-space', path, f'(i32.const {int(Reason.WRITES)})')}))"
+        )
+
+    def only_one_name(self, path: int, path_flags: str, writes: str | None = None) -> str:
+        """Refuse the file at ``$path`` if it is special or has several names; a missing one passes."""
+        stat = self.b.native(self.interface, "[method]descriptor.stat-at", _stat_at(self.descriptor))
+        return f"""
+    (call {stat} (local.get $native) {path_flags} (local.get $path) (local.get $length) (i32.const {AUXILIARY}))
+    (if (i32.eqz (i32.load8_u (i32.const {AUXILIARY}))) (then
+      (local.set $code (call $ordinary (local.get $flags)))
+      (if (local.get $code) (then {self.refuse("(local.get $code)", "access", path, writes)}))))"""
+
+    def one_path(self) -> str:
+        path = ONE_PATH[self.method]
+        follows = "(i32.and (local.get 1) (i32.const 1))" if SIGNATURES[self.method][1] == "flags" else "(i32.const 0)"
+        intent = f"(i32.or {follows} (i32.const {MUTATES if self.writes else 0}))"
+        body = self.place(path, intent)
+        if self.method == "symlink-at":
+            body = self.checked_target() + body
+        if self.method == "set-times-at":
+            body += self.only_one_name(path, "(local.get 1)")
+        if self.method in ("create-directory-at", "symlink-at") and self.b.shape.counts_writes:
+            body += self.charge(f"(i64.const {METADATA_COST})", path)
+        replaced = {0: "(local.get $native)", path: "(local.get $path)", path + 1: "(local.get $length)"}
+        body += self.call(replaced)
+        return f"{body}\n    {self.after(path)}\n    (i32.const {RESULT})"
+
+    def checked_target(self) -> str:
+        """Let the host judge what a new symbolic link would point to, below a grant."""
+        judge = self.b.host("route-pair")
+        return f"""
+    (if (i32.eqz (i32.and (call $flags (local.get 0)) (i32.const {DECOY}))) (then
+      (call {judge} (i32.const {self.site}) (i32.const {MUTATES}) {_base("(local.get 0)")}
+        {get(3)} (call $cap {get(4)}) {_base("(local.get 0)")} {get(1)} (call $cap {get(2)}) (i32.const {AUXILIARY}))
+      (local.set $code (i32.load (i32.const {AUXILIARY})))
+      (if (i32.lt_s (local.get $code) (i32.const 0)) (then
+        {self.b.fail_code(self.result, "(local.get $code)")} (return (i32.const {RESULT}))))))"""
+
+    def two_paths(self) -> str:
+        path, other, other_path = TWO_PATHS[self.method]
+        both = f"{_base('(local.get 0)')} {get(path)} (call $cap {get(path + 1)})"
+        both += f" {_base(get(other))} {get(other_path)} (call $cap {get(other_path + 1)})"
+
+        def refuse(reason: Reason, case: str) -> str:
+            return (
+                f"(call {self.b.host('denied-pair')} (i32.const {self.site}) (i32.const {int(reason) | self.writes}) {both})"
+                f" {self.b.fail(self.result, case)} (return (i32.const {RESULT}))"
+            )
+
+        code = f"(i32.load8_u (i32.const {RESULT + ty.payload_offset(self.result)}))" if self.result else ""
+        replaced = {
+            0: "(local.get $native)",
+            path: "(local.get $path)",
+            path + 1: "(local.get $length)",
+            other: "(local.get $slot)",
+            other_path: "(local.get $new)",
+            other_path + 1: "(local.get $value)",
+        }
+        links = ""
+        if self.method == "link-at":
+            links = f"""
+    (if (i32.eqz (i32.and (local.get $flags) (i32.const {HARD_LINKS}))) (then {refuse(Reason.HARD_LINK, "access")}))"""
+        if self.method == "link-at" and self.b.shape.counts_writes:
+            links += f"""
+    (if (i32.eqz (call $charge (i64.const {METADATA_COST}))) (then {refuse(Reason.DISK, "insufficient-space")}))"""
+        follows = "(i32.and (local.get 1) (i32.const 1))" if self.method == "link-at" else "(i32.const 0)"
+        return f"""
+    (local.set $flags (call $flags (local.get 0)))
+    (if (i32.and (i32.or (local.get $flags) (call $flags {get(other)})) (i32.const {DECOY})) (then
+      {refuse(Reason.UNGRANTED, "access")}))
+    (if (i32.ne (i32.load offset={SLOT_GRANT} (local.get 0)) (i32.load offset={SLOT_GRANT} {get(other)})) (then
+      {refuse(Reason.ACROSS_GRANTS, "cross-device")}))
+    {links}
+    (local.set $native (i32.load offset={SLOT_NATIVE} (local.get 0)))
+    (local.set $slot (i32.load offset={SLOT_NATIVE} {get(other)}))
+    (local.set $path (local.get {path})) (local.set $length (local.get {path + 1}))
+    (local.set $new (local.get {other_path})) (local.set $value (local.get {other_path + 1}))
+    (if (i32.and (local.get $flags) (i32.const {ROUTED})) (then
+      (call {self.b.host("route-pair")} (i32.const {self.site})
+        (i32.or {follows} (i32.const {MUTATES})) {both} (i32.const {AUXILIARY}))
+      (local.set $code (i32.load (i32.const {AUXILIARY})))
+      (if (i32.lt_s (local.get $code) (i32.const 0)) (then
+        {self.b.fail_code(self.result, "(local.get $code)")} (return (i32.const {RESULT}))))
+      (local.set $native (call $root (local.get $code))) (local.set $slot (local.get $native))
+      (local.set $path (i32.load (i32.const {AUXILIARY + 4}))) (local.set $length (i32.load (i32.const {AUXILIARY + 8})))
+      (local.set $new (i32.load (i32.const {AUXILIARY + 12}))) (local.set $value (i32.load (i32.const {AUXILIARY + 16})))))
+    {self.call(replaced)}
+    (if (i32.load8_u (i32.const {RESULT})) (then (if (call $denial {code}) (then
+      (call {self.b.host("denied-pair")} (i32.const {self.site}) (i32.const {self.writes}) {both})))))
+    (i32.const {RESULT})"""
+
+    def open_at(self) -> str:
+        if not isinstance(self.result, ty.Result) or self.result != ty.Result(ty.Own(self.descriptor), ERROR_CODE):
+            raise Unsupported("it imports [method]descriptor.open-at with a result that is not WASI 0.2's")
+        path, mask = 2, MUTATE_DIRECTORY | WRITE
+        # Local $value says whether the call asks for writing, as the bit that the host is told.
+        wants = f"""
+    (local.set $value (select (i32.const {int(Reason.WRITES)}) (i32.const 0) (i32.or
+      (i32.and (local.get 5) (i32.const {mask})) (i32.and (local.get 4) (i32.const {CREATE | TRUNCATE})))))"""
+        writes = "(local.get $value)"
+        intent = (
+            f"(i32.or (i32.and (local.get 1) (i32.const 1))"
+            f" (select (i32.const {MUTATES}) (i32.const 0) (local.get $value)))"
+        )
+        handle = f"(i32.const {RESULT + ty.payload_offset(self.result)})"
+        stat = self.b.native(self.interface, "[method]descriptor.stat", _stat(self.descriptor))
+        drop = self.b.drop(self.descriptor)
+        created = ""
+        if self.b.shape.counts_writes:
+            created = f"""
+    (if (i32.and (local.get 4) (i32.const {CREATE})) (then (if (i32.load8_u (i32.const {AUXILIARY})) (then
+      {self.charge(f"(i64.const {METADATA_COST})", path)}))))"""
+        return f"""{wants}
+    (if (i32.gt_u (i32.add (local.get 3) (i32.load offset={SLOT_LENGTH} (local.get 0))) (i32.const {PATH_MAX - 1})) (then
+      {self.b.fail(self.result, "name-too-long")} (return (i32.const {RESULT}))))
+    (if (i32.ge_u (global.get $open) (global.get $handles)) (then
+      {self.refuse(Reason.HANDLES, "quota", path, writes)}))
+    {self.place(path, intent, writes)}
+    (i32.store8 (i32.const {AUXILIARY}) (i32.const 1))
+    (if (i32.eqz (i32.and (local.get 4) (i32.const {OPEN_DIRECTORY}))) (then
+      {self.only_one_name(path, "(local.get 1)", writes)}))
+    {created}
+    {self.call({0: "(local.get $native)", 2: "(local.get $path)", 3: "(local.get $length)"})}
+    (if (i32.load8_u (i32.const {RESULT})) (then {self.after(path, writes)} (return (i32.const {RESULT}))))
+    (local.set $new (i32.load {handle}))
+    (if (i32.eqz (i32.and (local.get $flags) (i32.const {HARD_LINKS}))) (then
+      (call {stat} (local.get $new) (i32.const {AUXILIARY}))
+      (local.set $code (i32.const {int(Reason.SPECIAL_FILE)}))
+      (if (i32.eqz (i32.load8_u (i32.const {AUXILIARY}))) (then (local.set $code (call $ordinary (local.get $flags)))))
+      (if (local.get $code) (then
+        (call {drop} (local.get $new))
+        {self.refuse("(local.get $code)", "access", path, writes)}))))
+    (local.set $slot (call $slot))
+    (i32.store offset={SLOT_NATIVE} (local.get $slot) (local.get $new))
+    (if (i32.and (local.get $flags) (i32.const {ROUTED}))
+      (then (call $keep (local.get $slot) (local.get $grant) (local.get $path) (local.get $length)))
+      (else (call $extend (local.get $slot) (local.get 0) (local.get $path) (local.get $length))))
+    (global.set $open (i32.add (global.get $open) (i32.const 1)))
+    (i32.store {handle} (call {self.b.new(self.descriptor)} (local.get $slot)))
+    (i32.const {RESULT})"""
+
+    def on_handle(self) -> str:
+        body = ""
+        if self.method == "read-directory":
+            body = f"""
+    (if (i32.ge_u (global.get $open) (global.get $handles)) (then {self.refuse(Reason.HANDLES, "quota")}))"""
+        if self.b.shape.counts_writes and self.method == "write":
+            body = self.charge("(i64.extend_i32_u (local.get 2))", None)
+        if self.b.shape.counts_writes and self.method == "set-size":
+            body = f"""
+    (if (i64.gt_u (local.get 1) (global.get $disk_limit)) (then
+      {self.refuse(Reason.DISK, "insufficient-space")}))"""
+        call, result = self.b.call(self.interface, self.name, self.function)
+        if not self.pointer:
+            return f"{body}\n    {call}\n    {result}"
+        counted = self.method in ("write-via-stream", "append-via-stream")
+        adopted = self.b.adopt(self.result, counted=counted) if self.result is not None else ""
+        if self.method == "read-directory":
+            adopted = (
+                f"(if (i32.eqz (i32.load8_u (i32.const {RESULT}))) (then"
+                f" (global.set $open (i32.add (global.get $open) (i32.const 1))))) {adopted}"
+            )
+        return f"{body}\n    {call}\n    {self.after(None)} {adopted}\n    (i32.const {RESULT})"
+
+
+def _base(slot: str) -> str:
+    """The grant, and the address and length of the path, of a slot: as the host is told them."""
+    return (
+        f"(i32.load offset={SLOT_GRANT} {slot}) (i32.add {slot} (i32.const {SLOT_PATH}))"
+        f" (i32.load offset={SLOT_LENGTH} {slot})"
+    )
+
+
+def _stat_at(descriptor: int) -> ty.Function:
+    return ty.Function((("self", ty.Borrow(descriptor)), ("path-flags", PATH_FLAGS), ("path", ty.STRING)), STAT_RESULT)
+
+
+def _stat(descriptor: int) -> ty.Function:
+    return ty.Function((("self", ty.Borrow(descriptor)),), STAT_RESULT)
+
+
+def _helpers(b: Builder) -> None:
+    if "deny" in b.helpers:
+        return
+    b.globals["handles"] = "(global $handles (mut i32) (i32.const 0))"
+    b.globals["disk_limit"] = "(global $disk_limit (mut i64) (i64.const 0))"
+    b.globals["disk_used"] = "(global $disk_used (mut i64) (i64.const 0))"
+    b.helpers["charge"] = """
+  (func $charge (param $bytes i64) (result i32)
+    (if (i64.gt_u (local.get $bytes) (i64.sub (global.get $disk_limit) (global.get $disk_used))) (then (return (i32.const 0))))
+    (global.set $disk_used (i64.add (global.get $disk_used) (local.get $bytes)))
+    (i32.const 1))"""
+    denial = " ".join(f"(br_if $yes (i32.eq (local.get 0) (i32.const {code})))" for code in DENIALS)
+    b.helpers["deny"] = f"""
+  (func $cap (param i32) (result i32)
+    (select (local.get 0) (i32.const {PATH_MAX}) (i32.lt_u (local.get 0) (i32.const {PATH_MAX}))))
+  (func $flags_of (param $grant i32) (result i32)
+    (if (i32.ge_u (local.get $grant) (i32.const {MAX_GRANTS})) (then unreachable))
+    (i32.load (i32.add (i32.const {GRANTS}) (i32.shl (local.get $grant) (i32.const 3)))))
+  (func $flags (param $slot i32) (result i32) (call $flags_of (i32.load offset={SLOT_GRANT} (local.get $slot))))
+  (func $root (param $grant i32) (result i32)
+    (if (i32.ge_u (local.get $grant) (i32.const {MAX_GRANTS})) (then unreachable))
+    (i32.load offset=4 (i32.add (i32.const {GRANTS}) (i32.shl (local.get $grant) (i32.const 3)))))
+  (func $is_root (param $path i32) (param $length i32) (result i32)
+    (if (i32.eqz (local.get $length)) (then (return (i32.const 1))))
+    (i32.and (i32.eq (local.get $length) (i32.const 1)) (i32.eq (i32.load8_u (local.get $path)) (i32.const 46))))
+  (func $denial (param i32) (result i32) (block $yes {denial} (return (i32.const 0))) (i32.const 1))
+  (func $deny (param $site i32) (param $reason i32) (param $slot i32) (param $path i32) (param $length i32)
+    (call {b.host("denied")} (local.get $site) (local.get $reason) {_base("(local.get $slot)")}
+      (local.get $path) (call $cap (local.get $length))))
+  (func $ordinary (param $flags i32) (result i32) (local $type i32)
+    (local.set $type (i32.load8_u (i32.const {_STAT_TYPE})))
+    (if (i32.eq (local.get $type) (i32.const {DIRECTORY})) (then (return (i32.const 0))))
+    (if (i32.eq (local.get $type) (i32.const {SYMBOLIC_LINK})) (then (return (i32.const 0))))
+    (if (i32.ne (local.get $type) (i32.const {REGULAR_FILE})) (then (return (i32.const {int(Reason.SPECIAL_FILE)}))))
+    (if (i32.and (local.get $flags) (i32.const {HARD_LINKS})) (then (return (i32.const 0))))
+    (select (i32.const {int(Reason.HARD_LINK)}) (i32.const 0) (i64.gt_u (i64.load (i32.const {_STAT_LINKS})) (i64.const 1))))
+  (func $keep (param $slot i32) (param $grant i32) (param $path i32) (param $length i32)
+    (if (i32.gt_u (local.get $length) (i32.const {PATH_MAX})) (then unreachable))
+    (i32.store offset={SLOT_GRANT} (local.get $slot) (local.get $grant))
+    (i32.store offset={SLOT_LENGTH} (local.get $slot) (local.get $length))
+    (memory.copy (i32.add (local.get $slot) (i32.const {SLOT_PATH})) (local.get $path) (local.get $length)))
+  (func $extend (param $slot i32) (param $from i32) (param $path i32) (param $length i32) (local $had i32)
+    (local.set $had (i32.load offset={SLOT_LENGTH} (local.get $from)))
+    (i32.store offset={SLOT_GRANT} (local.get $slot) (i32.load offset={SLOT_GRANT} (local.get $from)))
+    (memory.copy (i32.add (local.get $slot) (i32.const {SLOT_PATH})) (i32.add (local.get $from) (i32.const {SLOT_PATH})) (local.get $had))
+    (if (local.get $had) (then
+      (i32.store8 (i32.add (i32.add (local.get $slot) (i32.const {SLOT_PATH})) (local.get $had)) (i32.const 47))
+      (local.set $had (i32.add (local.get $had) (i32.const 1)))))
+    (memory.copy (i32.add (i32.add (local.get $slot) (i32.const {SLOT_PATH})) (local.get $had)) (local.get $path) (local.get $length))
+    (i32.store offset={SLOT_LENGTH} (local.get $slot) (i32.add (local.get $had) (local.get $length))))"""
+
+
+def emit_preopens(b: Builder, interface: int) -> None:
+    """Guard ``wasi:filesystem/preopens``: each directory that Wasmtime hands out becomes a descriptor of the guard's."""
+    for name, function in b.imports.interfaces[interface].functions:
+        match name, function.result:
+            case "get-directories", ty.List(ty.Tuple((ty.Own(descriptor), ty.String()))):
+                _get_directories(b, interface, name, function, descriptor)
+            case _:
+                raise Unsupported(f"it imports {name} of {b.interfaces[interface].name}, which is not WASI 0.2's")
+
+
+def _get_directories(b: Builder, interface: int, name: str, function: ty.Function, descriptor: int) -> None:
+    if b.kinds[descriptor] is not Kind.DESCRIPTOR:
+        raise Unsupported("get-directories hands out something other than descriptors")
+    _helpers(b)
+    site = b.site(interface, name, "filesystem.read")
+    native, config = b.native(interface, name), b.host("config")
+    b.globals["configured"] = "(global $configured (mut i32) (i32.const 0))"
+    entry = "(i32.add (i32.load (i32.const {at})) (i32.mul (local.get $i) (i32.const 12)))"
+    here, roots = entry.format(at=RESULT), entry.format(at=AUXILIARY)
+    flags = "(i32.add (i32.const {at}) (i32.shl (local.get $i) (i32.const 3)))".format(at=GRANTS)
+    body = f"""
+    (if (i32.eqz (global.get $configured)) (then
+      (global.set $configured (i32.const 1))
+      (call {config} (i32.const {AUXILIARY}))
+      (global.set $handles (i32.load (i32.const {AUXILIARY})))
+      (global.set $disk_limit (i64.load (i32.const {AUXILIARY + 8})))
+      (local.set $path (i32.load (i32.const {AUXILIARY + 16}))) (local.set $count (i32.load (i32.const {AUXILIARY + 20})))
+      (if (i32.gt_u (local.get $count) (i32.const {MAX_GRANTS})) (then unreachable))
+      (block $done (loop $next
+        (br_if $done (i32.ge_u (local.get $i) (local.get $count)))
+        (local.set $value (i32.load8_u (i32.add (local.get $path) (local.get $i))))
+        (i32.store {flags} (local.get $value))
+        (i32.store offset=4 {flags} (i32.const -1))
+        (local.set $routed (i32.or (local.get $routed) (local.get $value)))
+        (local.set $i (i32.add (local.get $i) (i32.const 1)))
+        (br $next)))
+      (if (i32.and (local.get $routed) (i32.const {ROUTED})) (then
+        (call {native} (i32.const {AUXILIARY}))
+        (if (i32.ne (i32.load (i32.const {AUXILIARY + 4})) (local.get $count)) (then unreachable))
+        (local.set $i (i32.const 0))
+        (block $done (loop $next
+          (br_if $done (i32.ge_u (local.get $i) (local.get $count)))
+          (i32.store offset=4 {flags} (i32.load {roots}))
+          (local.set $i (i32.add (local.get $i) (i32.const 1)))
+          (br $next)))))))
+    (call {native} (i32.const {RESULT}))
+    (local.set $count (i32.load (i32.const {RESULT + 4})))
+    (if (i32.gt_u (local.get $count) (i32.const {MAX_GRANTS})) (then unreachable))
+    (if (i32.gt_u (i32.add (global.get $open) (local.get $count)) (global.get $handles)) (then
+      (call {b.host("refused")} (i32.const {site}) (i32.const 8) (i32.const 0) (i32.const 8) (i32.const 0)) unreachable))
+    (global.set $open (i32.add (global.get $open) (local.get $count)))
+    (local.set $i (i32.const 0))
+    (block $done (loop $next
+      (br_if $done (i32.ge_u (local.get $i) (local.get $count)))
+      (local.set $slot (call $slot))
+      (i32.store offset={SLOT_NATIVE} (local.get $slot) (i32.load {here}))
+      (i32.store offset={SLOT_GRANT} (local.get $slot) (local.get $i))
+      (i32.store offset={SLOT_LENGTH} (local.get $slot) (i32.const 0))
+      (i32.store {here} (call {b.new(descriptor)} (local.get $slot)))
+      (local.set $i (i32.add (local.get $i) (i32.const 1)))
+      (br $next)))
+    (i32.const {RESULT})"""
+    locals_ = "$path i32", "$count i32", "$i i32", "$value i32", "$routed i32", "$slot i32"
+    b.emit(interface, name, function, body, locals_)
+
+
+def descriptor_of(interface: Interface) -> int | None:
+    """The number of ``descriptor`` in an imported interface, if it has it."""
+    found = dict(interface.exports).get("descriptor")
+    return found if isinstance(found, int) else None

@@ -1,0 +1,375 @@
+"""From policy, component and host to a plan: what exactly a run gets, or every reason why there is none.
+
+A pure function of values. The plan says everything that the runtime needs, so that nothing downstream reads the policy,
+the environment or the machine again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from sandbox.component import Facts
+from sandbox.host import Directory, Host
+from sandbox.policy.model import ClockMode, ComponentPolicy, DirectoryGrant, Limits, Policy, Stream
+from sandbox.wasi import Refused, classify
+
+MAX_PREOPENS = 128
+DECOY = "/"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Preopen:
+    """One directory that the guest gets. Its index among the preopens is its number for the guard and in events."""
+
+    guest: str
+    host: str | None
+    """Real path; ``None`` for the decoy root, an empty read-only directory below which everything is refused."""
+    writable: bool
+    hard_links: bool = False
+    excepted: tuple[str, ...] = ()
+    inner: tuple[tuple[str, int], ...] = ()
+    """Paths below this directory that another preopen decides: path relative to it, index of that preopen."""
+    masked: tuple[str, ...] = ()
+    """Paths below it at which the guest sees another preopen, so that what lies there on the host is not granted."""
+    route: str
+    """Where the policy grants it."""
+    written: str = ""
+    """The host directory as the policy writes it."""
+
+    @property
+    def decoy(self) -> bool:
+        return self.host is None
+
+    @property
+    def routed(self) -> bool:
+        """Whether each path is resolved by the host before Wasmtime sees it."""
+        return bool(self.excepted or self.inner or self.masked)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StreamPlan:
+    """A standard stream: ``mode`` as in the policy, ``closed`` where it does not grant it; ``path`` absolute."""
+
+    mode: str
+    granted: bool
+    path: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Plan:
+    component: str
+    policy: str
+    policy_digest: str
+    source: str
+    """Path of the component, as found."""
+    digest: str
+    size: int
+    preopens: tuple[Preopen, ...]
+    stdin: StreamPlan
+    stdout: StreamPlan
+    stderr: StreamPlan
+    environment: tuple[tuple[str, str], ...] | None
+    arguments: tuple[str, ...] | None
+    """Argument 0 included; ``None``: not granted."""
+    wall: ClockMode | None
+    monotonic: ClockMode | None
+    random: str
+    """``secure``, ``seeded`` or ``denied``."""
+    seed: int
+    limits: Limits
+    interfaces: tuple[tuple[str, str], ...]
+    """Each interface that the component imports, and what stands behind it: ``wasmtime``, ``guard`` or ``refused``."""
+    exports: tuple[str, ...]
+    """Sort and name of each export that may be called: ``instance wasi:cli/run@0.2.0``."""
+    run: str | None
+    """The export that ``run`` calls."""
+    lines: Mapping[str, int] = field(default_factory=dict)
+    """Route -> line of the policy, for the routes that events name."""
+
+    def line(self, route: str) -> int | None:
+        """The policy's line for a route below this component's, or for its nearest ancestor."""
+        while route not in self.lines:
+            cut = max(route.rfind("."), route.rfind("["))
+            if cut < 0:
+                return None
+            route = route[:cut]
+        return self.lines[route]
+
+    @property
+    def counts_writes(self) -> bool:
+        return any(p.writable for p in self.preopens)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Objection:
+    """Why there is no plan. ``about`` says whose fault it is: the policy's (or the caller's), or the component's."""
+
+    about: str
+    route: str
+    line: int | None
+    message: str
+
+
+class PlanError(Exception):
+    """No plan: every objection at once."""
+
+    def __init__(self, policy: Policy, objections: Sequence[Objection]) -> None:
+        self.policy, self.objections = policy, tuple(objections)
+        super().__init__("\n".join(_text(policy, o) for o in objections))
+
+    @property
+    def about(self) -> str:
+        """``component`` if nothing is wrong with the policy itself."""
+        return "component" if all(o.about == "component" for o in self.objections) else "policy"
+
+
+def _text(policy: Policy, o: Objection) -> str:
+    place = f"{policy.file}:{o.line}: " if o.line else f"{policy.file}: "
+    return f"{place}{o.route}: {o.message}" if o.route else f"{place}{o.message}"
+
+
+class _Planner:
+    def __init__(self, policy: Policy, component: ComponentPolicy, facts: Facts, host: Host) -> None:
+        self.policy, self.component, self.facts, self.host = policy, component, facts, host
+        self.objections: list[Objection] = []
+        self.root = f"components.{component.name}"
+
+    def object(self, route: str, message: str, about: str = "policy") -> None:
+        line = self.policy.place(route).line if route else None
+        self.objections.append(Objection(about=about, route=route, line=line, message=message))
+
+    def plan(self, arguments: Sequence[str] | None, writes: Sequence[tuple[str, str]]) -> Plan:
+        interfaces = self.interfaces()
+        preopens = self.preopens()
+        self.written_by_host(preopens, writes)
+        grants = self.component.grants
+        stdio = grants.stdio
+        plan = Plan(
+            component=self.component.name,
+            policy=self.policy.file,
+            policy_digest=self.policy.digest,
+            source=self.facts.path,
+            digest=self.facts.digest,
+            size=self.facts.size,
+            preopens=preopens,
+            stdin=self.stream("stdin", stdio.stdin, preopens),
+            stdout=self.stream("stdout", stdio.stdout, preopens),
+            stderr=self.stream("stderr", stdio.stderr, preopens),
+            environment=self.environment(),
+            arguments=self.arguments(arguments),
+            wall=grants.clocks.wall,
+            monotonic=grants.clocks.monotonic,
+            random="denied" if grants.random is None else "secure" if grants.random.seed is None else "seeded",
+            seed=(grants.random.seed or 0) if grants.random else 0,
+            limits=self.component.limits,
+            interfaces=interfaces,
+            exports=self.exports(),
+            run=self.facts.run_export,
+            lines={r: p.line for r, p in self.policy.places.items() if r == self.root or r.startswith(self.root + ".")},
+        )
+        if self.component.limits.handles <= len(preopens):
+            self.object(
+                f"{self.root}.limits.handles",
+                f"{self.component.limits.handles} handles are too few: the granted directories alone take {len(preopens)}",
+            )
+        if self.objections:
+            raise PlanError(self.policy, self.objections)
+        return plan
+
+    def interfaces(self) -> tuple[tuple[str, str], ...]:
+        pinned = self.component.digest
+        if pinned is not None and pinned != self.facts.digest:
+            self.object(
+                f"{self.root}.digest",
+                f"the component is another one: the policy pins {pinned}, the file is {self.facts.digest}",
+                "component",
+            )
+        if self.facts.kind != "component":
+            self.object(
+                f"{self.root}.source",
+                "a core module, not a component; only components are run (jco new MODULE --wasi-command makes one)",
+                "component",
+            )
+            return ()
+        out = []
+        for item in self.facts.imports:
+            known = classify(item.name)
+            if isinstance(known, Refused) or item.kind != "instance":
+                reason = known.reason if isinstance(known, Refused) else "it is not an interface"
+                self.object(f"{self.root}.source", f"the component imports {ascii(item.name)}: {reason}", "component")
+                continue
+            out.append((item.name, behind(item.name)))
+        return tuple(out)
+
+    def exports(self) -> tuple[str, ...]:
+        """Interfaces of WASI that a host would call (HTTP handlers) are left out: nothing serves them."""
+        return tuple(
+            f"{e.kind} {e.name}"
+            for e in self.facts.exports
+            if e.kind in ("instance", "func") and (not e.name.startswith("wasi:") or e.name == self.facts.run_export)
+        )
+
+    def preopens(self) -> tuple[Preopen, ...]:
+        grants = self.component.grants.filesystem
+        found: list[tuple[int, DirectoryGrant, Directory]] = []
+        for number, grant in enumerate(grants):
+            route = f"{self.root}.grants.filesystem[{number}]"
+            directory = self.host.directories[grant.host]
+            if directory.real is None:
+                self.object(f"{route}.host", f"no directory at {directory.absolute}; it must exist before the run")
+                continue
+            cache = self.host.cache
+            if cache and grant.access == "write" and (_below(cache, directory.real) or _below(directory.real, cache)):
+                self.object(f"{route}.access", f"writable, and it covers the sandbox's cache of compiled code, {cache}")
+            found.append((number, grant, directory))
+        if len(found) > MAX_PREOPENS:
+            self.object(f"{self.root}.grants.filesystem", f"more than {MAX_PREOPENS} directories")
+        index = {number: at for at, (number, _, _) in enumerate(found)}
+        out = []
+        for number, grant, directory in found:
+            route = f"{self.root}.grants.filesystem[{number}]"
+            inner, masked = [], []
+            for other, other_grant, other_directory in found:
+                if other == number:
+                    continue
+                if other_directory.ancestors[0] == directory.ancestors[0]:
+                    if other < number:
+                        self.object(
+                            f"{route}.host",
+                            f"the same directory as filesystem[{other}] grants ({directory.real}); grant it once",
+                        )
+                    continue
+                if directory.ancestors[0] in other_directory.ancestors:
+                    depth = other_directory.ancestors.index(directory.ancestors[0])
+                    path = "/".join(_last(other_directory.real or "", depth))
+                    inner.append((path, index[other]))
+                    if grant.hard_links or other_grant.hard_links:
+                        self.object(
+                            f"{route}.hard-links"
+                            if grant.hard_links
+                            else f"{self.root}.grants.filesystem[{other}].hard-links",
+                            f"cannot be allowed where filesystem[{other}] is inside filesystem[{number}]:"
+                            " a hard link would be a way around the narrower grant",
+                        )
+                if _below(other_grant.guest, grant.guest) and other_grant.guest != grant.guest:
+                    masked.append(other_grant.guest[len(grant.guest.rstrip("/")) + 1 :])
+            inner_paths = {p for p, _ in inner}
+            preopen = Preopen(
+                guest=grant.guest,
+                host=directory.real,
+                writable=grant.access == "write",
+                hard_links=grant.hard_links,
+                excepted=grant.excepted,
+                inner=tuple(inner),
+                masked=tuple(m for m in masked if m not in inner_paths),
+                route=route,
+                written=grant.host,
+            )
+            if preopen.routed and directory.aliases_names:
+                self.object(
+                    f"{route}.host",
+                    f"{directory.real} is on a file system that knows files by several spellings of a name,"
+                    " so neither `except` nor a grant inside this one can be enforced there",
+                )
+            out.append(preopen)
+        if not any(p.guest == DECOY for p in out):
+            out.append(Preopen(guest=DECOY, host=None, writable=False, route=f"{self.root}.grants"))
+        return tuple(out)
+
+    def written_by_host(self, preopens: Sequence[Preopen], writes: Sequence[tuple[str, str]]) -> None:
+        """Nothing that the host writes for a run (its trail, above all) may lie where the guest can write."""
+        for what, path in writes:
+            for p in preopens:
+                if p.writable and p.host is not None and _below(path, p.host):
+                    self.object(
+                        f"{p.route}.access", f"writable, and it holds {what}, {path}, which the guest could change"
+                    )
+
+    def stream(self, name: str, stream: Stream | None, preopens: Sequence[Preopen]) -> StreamPlan:
+        if stream is None or stream.mode == "closed":
+            return StreamPlan(mode="closed", granted=False)
+        if stream.path is None:
+            return StreamPlan(mode=stream.mode, granted=True)
+        path = self.host.files[stream.path]
+        for p in preopens:
+            if p.writable and p.host is not None and _below(path, p.host):
+                self.object(
+                    f"{self.root}.grants.stdio.{name}",
+                    f"{path} lies in a directory that the guest may write ({p.guest}), so the guest could change it",
+                )
+        return StreamPlan(mode="file", granted=True, path=path)
+
+    def environment(self) -> tuple[tuple[str, str], ...] | None:
+        granted = self.component.grants.environment
+        if granted is None:
+            return None
+        out = dict(granted.set)
+        for number, variable in enumerate(granted.inherit):
+            value = self.host.environment.get(variable.name, variable.default)
+            if value is None:
+                self.object(
+                    f"{self.root}.grants.environment.inherit[{number}]",
+                    f"{variable.name} is not set here; write {{name: {variable.name}, default: ...}} if it may be missing",
+                )
+            elif _unencodable(value):
+                self.object(
+                    f"{self.root}.grants.environment.inherit[{number}]", f"{variable.name} is not valid UTF-8 here"
+                )
+            else:
+                out[variable.name] = value
+        return tuple(out.items())
+
+    def arguments(self, given: Sequence[str] | None) -> tuple[str, ...] | None:
+        granted = self.component.grants.arguments
+        if granted is None:
+            return None
+        if granted.fixed is not None and given:
+            self.object(f"{self.root}.grants.arguments", "the policy fixes the arguments, so none can be given")
+        arguments = granted.fixed if granted.fixed is not None else tuple(given or ())
+        for argument in arguments:
+            if "\0" in argument or _unencodable(argument):
+                self.object(f"{self.root}.grants.arguments", "an argument is not text that a component can be given")
+        return (self.component.name, *arguments)
+
+
+def behind(interface: str) -> str:
+    """What serves an interface of WASI 0.2: ``wasmtime`` itself, the ``guard`` before it, or nothing (``refused``)."""
+    base = interface.partition("@")[0]
+    if base.startswith(("wasi:sockets/", "wasi:http/", "wasi:clocks/timezone")):
+        return "refused"
+    if base.startswith(("wasi:filesystem/", "wasi:clocks/", "wasi:random/", "wasi:cli/environment", "wasi:cli/exit")):
+        return "guard"
+    return "wasmtime"
+
+
+def _unencodable(text: str) -> bool:
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return True
+    return False
+
+
+def _below(path: str, directory: str) -> bool:
+    return path == directory or path.startswith(directory.rstrip("/") + "/")
+
+
+def _last(path: str, count: int) -> list[str]:
+    return path.split("/")[-count:]
+
+
+def make_plan(
+    policy: Policy,
+    component: ComponentPolicy,
+    facts: Facts,
+    host: Host,
+    arguments: Sequence[str] | None = None,
+    writes: Sequence[tuple[str, str]] = (),
+) -> Plan:
+    """The plan of one run.
+
+    ``arguments`` are the caller's, without argument 0; ``writes`` are the real paths that the host itself will write
+    during the run, each with a phrase that says what it is. Raises ``PlanError`` with every objection.
+    """
+    return _Planner(policy, component, facts, host).plan(arguments, writes)

@@ -1,0 +1,125 @@
+"""A least-privilege policy for a component: nothing granted, and everything its imports could use in comments."""
+
+from __future__ import annotations
+
+import re
+
+from sandbox.audit.quote import yaml_scalar
+from sandbox.component import Facts
+from sandbox.policy.model import Limits
+from sandbox.report.text import escape
+from sandbox.wasi import Known, Refused, classify
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
+_MAX_SHOWN = 100
+
+
+def suggest_name(path: str) -> str:
+    """A name for the component in a policy, from its file's name: ``My App.wasm`` is ``my-app``."""
+    stem = path.rsplit("/", 1)[-1].lower().removesuffix(".wasm")
+    name = re.sub(r"[^a-z0-9_]+", "-", stem).strip("-_")[:63]
+    return name if _NAME.fullmatch(name) else "component"
+
+
+def draft_policy(facts: Facts, source: str, name: str) -> str:
+    """A valid policy in YAML for the component of ``facts``.
+
+    ``source`` is its path relative to the policy file; ``name`` is what the policy calls it (``suggest_name``).
+    Raises ``ValueError`` with a sentence where no valid policy can say these, and for a core module.
+    """
+    if facts.kind != "component":
+        raise ValueError("a policy is for components, and this is a core module; `jco new` makes a component of it")
+    if not _NAME.fullmatch(name):
+        raise ValueError("the component's name consists of 1 to 63 of a-z, 0-9, _ and -, and begins with a-z or 0-9")
+    lines = [
+        "# yaml-language-server: $schema=policy.schema.json",
+        "# Nothing is granted yet: each attempt to use what is not granted fails for the component and is recorded.",
+    ]
+    for item in facts.imports:
+        verdict = classify(item.name)
+        if isinstance(verdict, Refused):
+            lines.append(f"# It cannot run here: it imports {_cut(escape(item.name))}, and {verdict.reason}.")
+    lines += [
+        "version: 1",
+        "components:",
+        f"  {_scalar(name)}:",
+        f"    source: {_scalar('./' + source if source[:1] in ('~', '$') else source)}",
+        f"    digest: {facts.digest} # any other binary is refused",
+    ]
+    offers = _offers(facts)
+    if offers:
+        lines += [
+            "    grants: # its imports could use what follows; take the # away to grant it",
+            *(f"      # {line}" for line in offers),
+        ]
+    else:
+        lines.append("    grants: {} # its imports ask for nothing that a policy grants")
+    lines += [
+        "    # The defaults; lower them to what it needs.",
+        f"    limits: {_limits(Limits())}",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _offers(facts: Facts) -> list[str]:
+    """The grants that the imports ask for, each as YAML with a word on it."""
+    used: set[str] = set()
+    for item in facts.imports:
+        verdict = classify(item.name)
+        if isinstance(verdict, Known):
+            used.add(f"{verdict.interface.package}/{verdict.interface.name}")
+    offers: list[tuple[str, str]] = []
+    if used & {"filesystem/types", "filesystem/preopens"}:
+        offers += [
+            ("filesystem:", "what lies below these directories"),
+            ("  - {host: ./data, guest: /data, access: read}", "or access: write, which includes read"),
+        ]
+    streams = [stream for stream in ("stdin", "stdout", "stderr") if f"cli/{stream}" in used]
+    if streams:
+        grants = ", ".join(f"{stream}: inherit" for stream in streams)
+        offers.append((f"stdio: {{{grants}}}", "inherit, discard, capture or {file: path}"))
+    if "cli/environment" in used:
+        offers += [
+            ("environment: {set: {TZ: UTC}}", "these alone; {inherit: [LANG]} passes the caller's"),
+            ("arguments: inherit", "what the caller writes after --"),
+        ]
+    clocks = [clock for clock in ("wall", "monotonic") if f"clocks/{clock}-clock" in used]
+    if clocks:
+        grants = ", ".join(f"{clock}: real" for clock in clocks)
+        offers.append((f"clocks: {{{grants}}}", "the time: real, coarse or frozen"))
+    if used & {"random/random", "random/insecure", "random/insecure-seed"}:
+        offers.append(("random: secure", "{seed: 1} gives the same numbers each run"))
+    sockets = []
+    if used & {"sockets/tcp", "sockets/tcp-create-socket"}:
+        sockets.append('tcp: {connect: ["example.com:443"]}')
+    if used & {"sockets/udp", "sockets/udp-create-socket"}:
+        sockets.append('udp: {send: ["192.0.2.53:53"]}')
+    if "sockets/ip-name-lookup" in used:
+        sockets.append('dns: ["example.com"]')
+    if sockets:
+        offers.append((f"sockets: {{{', '.join(sockets)}}}", "not enforced yet: refused"))
+    if used & {"http/types", "http/outgoing-handler"}:
+        offers.append(('http: ["GET https://example.com/"]', "not enforced yet: refused"))
+    width = max((len(grant) for grant, _ in offers if len(grant) <= 60), default=0)
+    return [f"{grant.ljust(width)} # {word}" for grant, word in offers]
+
+
+def _limits(limits: Limits) -> str:
+    sizes = ", ".join(f"{key}: {_size(getattr(limits, key))}" for key in ("memory", "output", "disk"))
+    return f"{{deadline: {limits.deadline:g}s, {sizes}, handles: {limits.handles}}}"
+
+
+def _size(size: int) -> str:
+    return f"{size // 2**20}MiB" if size % 2**20 == 0 else str(size)
+
+
+def _scalar(text: str) -> str:
+    if any("\ud800" <= c <= "\udfff" for c in text):
+        raise ValueError("a policy is UTF-8 and cannot name a file whose name is not")
+    if not text.isprintable():
+        raise ValueError("a policy cannot name a file whose name holds control or other invisible characters")
+    return yaml_scalar(text)
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _MAX_SHOWN else text[: _MAX_SHOWN - 3] + "..."

@@ -1,0 +1,269 @@
+"""From what a worker reports to what happened, in words: who asked for what, why it was refused, and what would grant it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Any
+
+from sandbox.audit.events import Happening
+from sandbox.audit.quote import yaml_scalar
+from sandbox.guard.sites import Reason, Site
+from sandbox.plan import Plan, Preopen
+
+NO_PREOPEN = 0xFFFF_FFFF
+
+FIXED = {
+    Reason.SPECIAL_FILE: "a device, FIFO or socket; only regular files and directories may be opened",
+    Reason.HARD_LINK: "the file has several names, or would get one more; hard links are refused unless the grant allows them",
+    Reason.ACROSS_GRANTS: "files are not moved or linked from one granted directory to another",
+    Reason.LEADS_OUT: "the path leads out of the granted directory",
+    Reason.MASKED: "another granted directory stands at this path",
+    Reason.SYMBOLIC_LINK: "the path is or goes through a symbolic link, which this grant does not follow or make,"
+    " because parts of it are excepted or granted apart",
+    Reason.LINK_TARGET: "a symbolic link may only point below its own directory",
+    Reason.ABOVE_GRANT: "a directory that is granted apart, or one above it, is not renamed",
+    Reason.ABOVE_EXCEPTION: "the rename would take something out of what the policy excepts",
+}
+
+UNGRANTED = {
+    "environment": ("the environment is not granted; the component got an empty one", "environment: {inherit: []}"),
+    "arguments": ("arguments are not granted; the component got none", "arguments: inherit"),
+    "clocks.wall": ("the wall clock is not granted; it stands still", "clocks:\n  wall: real"),
+    "clocks.monotonic": ("the monotonic clock is not granted; it stands still", "clocks:\n  monotonic: real"),
+    "random.secure": ("secure random numbers are not granted; the call trapped", "random: secure"),
+    "random.insecure": ("random numbers are not granted; these are always the same", "random: secure"),
+    "stdio.stdin": ("standard input is not granted; it is at its end", "stdio:\n  stdin: inherit"),
+    "stdio.stdout": ("standard output is not granted; what is written is thrown away", "stdio:\n  stdout: inherit"),
+    "stdio.stderr": ("standard error is not granted; what is written is thrown away", "stdio:\n  stderr: inherit"),
+}
+
+NOT_YET = {
+    "sockets": "sockets are not granted, and no policy can grant them yet",
+    "dns": "looking up names is not granted, and no policy can grant it yet",
+    "http": "HTTP is not granted, and no policy can grant it yet",
+}
+
+_LINE = {"stdio": "stdio", "clocks": "clocks"}
+
+
+class Explainer:
+    """Explains the messages of one run."""
+
+    def __init__(self, plan: Plan, sites: Sequence[Site] = ()) -> None:
+        self.plan, self.sites = plan, tuple(sites)
+        self.root = f"components.{plan.component}"
+        self.bounds: set[str] = set()
+        """Bounds that were reached while the guest went on: ``limits.handles``, ``limits.disk``."""
+
+    def happening(self, message: Sequence[Any]) -> Happening:
+        """What ``denied``, ``pair`` or ``refused`` reports."""
+        kind, time, number = message[:3]
+        site = self.sites[number]
+        if kind == "refused":
+            return self._refused(site, time, message[3], message[4])
+        return self._path(site, time, message)
+
+    def stream(self, name: str, time: float | None = None) -> Happening:
+        """The first use of a standard stream that the policy does not grant."""
+        interfaces = [n for n, _ in self.plan.interfaces if n.startswith(f"wasi:cli/{name}@")]
+        return self._ungranted(
+            Site(interfaces[0] if interfaces else f"wasi:cli/{name}", f"get-{name}", f"stdio.{name}"), time
+        )
+
+    def _ungranted(self, site: Site, time: float | None, resource: str | None = None) -> Happening:
+        reason, grant = UNGRANTED[site.capability]
+        return self._happening(site, time, reason, self._grants_line(site.capability), resource=resource, grant=grant)
+
+    def _grants_line(self, capability: str) -> int | None:
+        family = capability.partition(".")[0]
+        return self.plan.line(f"{self.root}.grants.{family}")
+
+    def _refused(self, site: Site, time: float, text: str, raw: str) -> Happening:
+        if site.capability in UNGRANTED:
+            return self._ungranted(site, time)
+        if site.function == "get-directories":
+            return self._bound(site, time, "handles", None, None)
+        resource = _address(raw) if site.address else _text(text) or None
+        family = site.capability.partition(".")[0]
+        return self._happening(site, time, NOT_YET[family], self._grants_line(site.capability), resource=resource)
+
+    def _path(self, site: Site, time: float, message: Sequence[Any]) -> Happening:
+        _, _, _, code, number, base, path = message[:7]
+        writes, reason = bool(code & Reason.WRITES), Reason(code & ~Reason.WRITES)
+        site = Site(site.interface, site.function, f"filesystem.{'write' if writes else 'read'}")
+        if number == NO_PREOPEN:
+            return self._bound(site, time, "disk", None, None)
+        preopen = self.plan.preopens[number]
+        resource, resolved = _shown(preopen, base, path), _resolved(preopen, base, path)
+        if message[0] == "pair":
+            other, other_base, other_path = message[7:10]
+            target = self.plan.preopens[other]
+            resource = f"{resource} -> {_shown(target, other_base, other_path)}"
+            if reason is Reason.UNGRANTED and not preopen.decoy:
+                preopen, resolved = target, None
+            elif reason is Reason.NATIVE and preopen.writable and not _outside(preopen, base, path):
+                preopen, base, path = target, other_base, other_path
+        elif len(message) > 7:
+            resource = f"{resource} -> {message[7]}"
+        match reason:
+            case Reason.UNGRANTED:
+                return self._happening(
+                    site,
+                    time,
+                    "no granted directory covers this path",
+                    self.plan.line(f"{self.root}.grants.filesystem"),
+                    resource=resource,
+                    grant=_directory_grant(path, writes),
+                )
+            case Reason.HANDLES:
+                return self._bound(site, time, "handles", resource, resolved)
+            case Reason.DISK:
+                return self._bound(site, time, "disk", resource, resolved)
+            case Reason.NATIVE:
+                why, key, grant = self._native(preopen, base, path, writes)
+            case Reason.EXCEPTED:
+                why, key, grant = "the policy excepts this path", "except", None
+            case Reason.HARD_LINK:
+                grant = _with(preopen, "hard-links: allow") if not preopen.routed else None
+                why, key = FIXED[reason], "hard-links"
+            case _:
+                why, key, grant = FIXED[reason], "", None
+        route = f"{preopen.route}.{key}" if key else preopen.route
+        return self._happening(
+            site, time, why, self.plan.line(route), resource=resource, resolved=resolved, grant=grant
+        )
+
+    def _native(self, preopen: Preopen, base: str, path: str, writes: bool) -> tuple[str, str, str | None]:
+        """What Wasmtime or the host refused: the reason, the key of the grant that decides, and what would grant it."""
+        if preopen.decoy:
+            return "the root directory is not granted; the component sees an empty one", "", None
+        if _outside(preopen, base, path):
+            return "the path leads out of the granted directory", "host", None
+        if writes and not preopen.writable:
+            return "the directory is granted for reading only", "access", _with(preopen, "", access="write")
+        found = _resolved(preopen, base, path)
+        real = os.path.realpath(os.path.dirname(found)) if found else None
+        final = os.path.realpath(found) if found else None
+        for at in (real, final):
+            if at is not None and preopen.host is not None and not _below(at, preopen.host):
+                return "a symbolic link leads out of the granted directory", "host", None
+        return "the host's own permissions refuse it", "host", None
+
+    def _bound(self, site: Site, time: float, name: str, resource: str | None, resolved: str | None) -> Happening:
+        reasons = {
+            "handles": f"{self.plan.limits.handles} handles are open, which is all that the policy allows",
+            "disk": f"the bytes that may be written to files are used up ({self.plan.limits.disk:,} bytes)",
+        }
+        first = f"limits.{name}" not in self.bounds
+        self.bounds.add(f"limits.{name}")
+        return Happening(
+            name="limit" if first else "denied",
+            component=self.plan.component,
+            capability=f"limits.{name}",
+            reason=reasons[name],
+            interface=site.interface,
+            function=site.function,
+            resource=resource,
+            resolved=resolved,
+            line=self.plan.line(f"{self.root}.limits.{name}"),
+            time=time,
+        )
+
+    def _happening(
+        self,
+        site: Site,
+        time: float | None,
+        reason: str,
+        line: int | None,
+        *,
+        resource: str | None = None,
+        resolved: str | None = None,
+        grant: str | None = None,
+    ) -> Happening:
+        return Happening(
+            name="denied",
+            component=self.plan.component,
+            capability=site.capability,
+            reason=reason,
+            interface=site.interface,
+            function=site.function,
+            resource=resource,
+            resolved=resolved,
+            line=line,
+            grant=grant,
+            time=time,
+        )
+
+
+def _text(latin: str) -> str:
+    return latin.encode("latin-1").decode("utf-8", "replace")
+
+
+def _shown(preopen: Preopen, base: str, path: str) -> str:
+    """A path as the guest meant it: the directory that it was relative to, and what it said."""
+    base, path = _text(base), _text(path)
+    if path.startswith("/"):
+        return path
+    if not path and not base:
+        return preopen.guest
+    return "/".join([preopen.guest.rstrip("/"), *(part for part in (base, path) if part)])
+
+
+def _resolved(preopen: Preopen, base: str, path: str) -> str | None:
+    if preopen.host is None:
+        return None
+    path = _text(path)
+    return path if path.startswith("/") else os.path.normpath("/".join((preopen.host, _text(base), path)))
+
+
+def _outside(preopen: Preopen, base: str, path: str) -> bool:
+    """Whether a path leads out by its own words. ``base`` is a directory that was opened, so ``..`` stops there."""
+    if path.startswith("/"):
+        return True
+    depth = 0
+    for name in path.split("/"):
+        depth += -1 if name == ".." else 0 if name in ("", ".") else 1
+        if depth < 0:
+            return True
+    return False
+
+
+def _below(path: str, directory: str) -> bool:
+    return path == directory or path.startswith(directory.rstrip("/") + "/")
+
+
+def _directory_grant(path: str, writes: bool) -> str:
+    """The grant that would cover a path below the decoy root: its directory, never the root itself."""
+    whole = "/" + _text(path).strip("/")
+    normal = os.path.normpath(whole)
+    parent = os.path.dirname(normal)
+    directory = yaml_scalar(parent if parent != "/" else normal)
+    return f"filesystem:\n  - {{host: {directory}, guest: {directory}, access: {'write' if writes else 'read'}}}"
+
+
+def _with(preopen: Preopen, more: str, access: str | None = None) -> str:
+    """A directory's grant, said again with something more in it."""
+    access = access or ("write" if preopen.writable else "read")
+    extra = f", {more}" if more else ""
+    host, guest = yaml_scalar(preopen.written or preopen.host or ""), yaml_scalar(preopen.guest)
+    return f"filesystem:\n  - {{host: {host}, guest: {guest}, access: {access}{extra}}}"
+
+
+def _address(raw: str) -> str | None:
+    """The flattened ``ip-socket-address`` (or an option of one) that a guest passed, as text."""
+    data = raw.encode("latin-1")
+    words = [int.from_bytes(data[i : i + 8], "little") for i in range(0, len(data), 8)]
+    if len(words) == 13:
+        if words.pop(0) == 0:
+            return None
+    if len(words) != 12:
+        return None
+    family, port, *rest = words
+    if family == 0:
+        return f"{'.'.join(str(x & 0xFF) for x in rest[:4])}:{port & 0xFFFF}"
+    import ipaddress
+
+    packed = b"".join((x & 0xFFFF).to_bytes(2, "big") for x in rest[1:9])
+    scope = f"%{rest[9] & 0xFFFFFFFF}" if rest[9] else ""
+    return f"[{ipaddress.IPv6Address(packed)}{scope}]:{port & 0xFFFF}"

@@ -1,0 +1,209 @@
+"""What `init` writes: a policy that grants nothing, loads, and whose comments are grants that load as well."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sandbox.component import Export, Facts, Import
+from sandbox.policy.load import load_policy
+from sandbox.policy.model import (
+    Arguments,
+    Clocks,
+    ComponentPolicy,
+    DirectoryGrant,
+    Environment,
+    Grants,
+    Limits,
+    Random,
+    Stdio,
+    Stream,
+)
+from sandbox.report.draft import draft_policy, suggest_name
+from sandbox.wasi import known_interfaces
+
+DIGEST = "sha256:" + "0123456789abcdef" * 4
+SERVED = tuple(f"{name}@0.2.3" for name, _ in known_interfaces())
+
+
+EVERYTHING = """\
+# yaml-language-server: $schema=policy.schema.json
+# Nothing is granted yet: each attempt to use what is not granted fails for the component and is recorded.
+version: 1
+components:
+  app:
+    source: ../app.wasm
+    digest: DIGEST # any other binary is refused
+    grants: # its imports could use what follows; take the # away to grant it
+      # filesystem:                                               # what lies below these directories
+      #   - {host: ./data, guest: /data, access: read}            # or access: write, which includes read
+      # stdio: {stdin: inherit, stdout: inherit, stderr: inherit} # inherit, discard, capture or {file: path}
+      # environment: {set: {TZ: UTC}}                             # these alone; {inherit: [LANG]} passes the caller's
+      # arguments: inherit                                        # what the caller writes after --
+      # clocks: {wall: real, monotonic: real}                     # the time: real, coarse or frozen
+      # random: secure                                            # {seed: 1} gives the same numbers each run
+      # sockets: {tcp: {connect: ["example.com:443"]}, udp: {send: ["192.0.2.53:53"]}, dns: ["example.com"]} # LATER
+      # http: ["GET https://example.com/"]                        # LATER
+    # The defaults; lower them to what it needs.
+    limits: {deadline: 60s, memory: 512MiB, output: 64MiB, disk: 256MiB, handles: 256}
+""".replace("LATER", "not enforced yet: refused")
+
+
+def facts(*imports: str, **changes: Any) -> Facts:
+    values: dict[str, Any] = {
+        "path": "app.wasm",
+        "kind": "component",
+        "size": 21724,
+        "digest": DIGEST,
+        "imports": tuple(Import(name=name, kind="instance") for name in imports),
+        "exports": (Export(name="wasi:cli/run@0.2.3", kind="instance"),),
+    }
+    return Facts(**(values | changes))
+
+
+def load(directory: Path, text: str) -> ComponentPolicy:
+    path = directory / "policy.yaml"
+    path.write_text(text, encoding="utf-8")
+    (component,) = load_policy(str(path)).components
+    return component
+
+
+def test_the_draft_of_everything() -> None:
+    """Every family that the imports ask for stands in a comment with a word on it; nothing is granted."""
+    assert draft_policy(facts(*SERVED), "../app.wasm", "app") == EVERYTHING.replace("DIGEST", DIGEST)
+
+
+def test_the_draft_of_a_component_that_asks_for_nothing() -> None:
+    """Without imports there is nothing to offer, and the draft says so."""
+    assert (
+        draft_policy(facts(), "app.wasm", "app")
+        == f"""\
+# yaml-language-server: $schema=policy.schema.json
+# Nothing is granted yet: each attempt to use what is not granted fails for the component and is recorded.
+version: 1
+components:
+  app:
+    source: app.wasm
+    digest: {DIGEST} # any other binary is refused
+    grants: {{}} # its imports ask for nothing that a policy grants
+    # The defaults; lower them to what it needs.
+    limits: {{deadline: 60s, memory: 512MiB, output: 64MiB, disk: 256MiB, handles: 256}}
+"""
+    )
+
+
+@pytest.mark.parametrize("imports", [(), SERVED])
+def test_the_draft_is_a_policy_that_grants_nothing(tmp_path: Path, imports: tuple[str, ...]) -> None:
+    """As written, the draft loads as the component, its digest, no grant and the limits' defaults."""
+    assert load(tmp_path, draft_policy(facts(*imports), "app.wasm", "app")) == ComponentPolicy(
+        name="app", source="app.wasm", digest=DIGEST, grants=Grants(), limits=Limits()
+    )
+
+
+def test_the_comments_are_grants(tmp_path: Path) -> None:
+    """With the marks taken away, the draft loads and grants what the comments said, each family once."""
+    lines = draft_policy(facts(*SERVED), "app.wasm", "app").splitlines()
+    granted = [line.replace("      # ", "      ", 1) for line in lines if "not enforced yet" not in line]
+    assert load(tmp_path, "\n".join(granted)).grants == Grants(
+        filesystem=(DirectoryGrant(host="./data", guest="/data", access="read"),),
+        stdio=Stdio(stdin=Stream(mode="inherit"), stdout=Stream(mode="inherit"), stderr=Stream(mode="inherit")),
+        environment=Environment(set=(("TZ", "UTC"),)),
+        arguments=Arguments(),
+        clocks=Clocks(wall="real", monotonic="real"),
+        random=Random(),
+    )
+
+
+def test_only_what_is_imported_is_offered() -> None:
+    """Streams, clocks and sockets are offered one by one, as the imports have them."""
+    text = draft_policy(
+        facts("wasi:cli/stderr@0.2.0", "wasi:clocks/wall-clock@0.2.0", "wasi:sockets/ip-name-lookup@0.2.0"), "a", "a"
+    )
+    assert [line for line in text.splitlines() if line.startswith("      #")] == [
+        "      # stdio: {stderr: inherit}        # inherit, discard, capture or {file: path}",
+        "      # clocks: {wall: real}            # the time: real, coarse or frozen",
+        '      # sockets: {dns: ["example.com"]} # not enforced yet: refused',
+    ]
+
+
+def test_imports_that_nothing_serves_are_told(tmp_path: Path) -> None:
+    """An import that nothing serves is told in a comment that its name cannot leave."""
+    text = draft_policy(facts("evil\nversion: 2\n#", "wasi:cli/stdin@0.3.0"), "app.wasm", "app")
+    assert [line.partition(", and ")[::2] for line in text.splitlines()[2:5]] == [
+        (
+            "# It cannot run here: it imports evil\\nversion: 2\\n#",
+            "it is not the name of an interface, and only interfaces of WASI 0.2 are served.",
+        ),
+        (
+            "# It cannot run here: it imports wasi:cli/stdin@0.3.0",
+            "it is of version 0.3.0; only releases of WASI 0.2 are served (0.2.0, 0.2.1, ...).",
+        ),
+        ("version: 1", ""),
+    ]
+    assert load(tmp_path, text).grants == Grants()
+
+
+@pytest.mark.parametrize(
+    ("changes", "source", "name", "message"),
+    [
+        (
+            {"kind": "module"},
+            "app.wasm",
+            "app",
+            "a policy is for components, and this is a core module; `jco new` makes a component of it",
+        ),
+        (
+            {},
+            "app.wasm",
+            "My App",
+            "the component's name consists of 1 to 63 of a-z, 0-9, _ and -, and begins with a-z or 0-9",
+        ),
+        ({}, "a\udc80", "app", "a policy is UTF-8 and cannot name a file whose name is not"),
+        ({}, "a\nb", "app", "a policy cannot name a file whose name holds control or other invisible characters"),
+    ],
+)
+def test_what_has_no_draft(changes: dict[str, Any], source: str, name: str, message: str) -> None:
+    """Where no valid policy could be written, none is, and a sentence says why."""
+    with pytest.raises(ValueError) as caught:
+        draft_policy(facts(**changes), source, name)
+    assert str(caught.value) == message
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("app.wasm", "app"),
+        ("dir/My Report (2).WASM", "my-report-2"),
+        ("./x_y-z.component.wasm", "x_y-z-component"),
+        ("\u202e.wasm", "component"),
+        ("a" * 100 + ".wasm", "a" * 63),
+        ("", "component"),
+    ],
+)
+def test_the_suggested_name(path: str, name: str) -> None:
+    """A file's name gives a name that a policy accepts."""
+    assert suggest_name(path) == name
+
+
+@pytest.mark.parametrize("source", ["~x.wasm", "$HOME.wasm"])
+def test_sources_that_a_policy_would_expand(tmp_path: Path, source: str) -> None:
+    """A file whose name looks like something to expand is written so that it means itself."""
+    assert load(tmp_path, draft_policy(facts(), source, "app")).source == "./" + source
+
+
+@given(st.text(min_size=1), st.lists(st.text(), max_size=3))
+def test_any_names_give_a_policy_or_a_sentence(
+    tmp_path_factory: pytest.TempPathFactory, source: str, imports: list[str]
+) -> None:
+    """Whatever file and imports are called, the draft loads with that very source and no grant, or there is none."""
+    try:
+        text = draft_policy(facts(*imports), source, suggest_name(source))
+    except ValueError:
+        return
+    component = load(tmp_path_factory.getbasetemp(), text)
+    assert (component.source or "").removeprefix("./") == source.removeprefix("./")
+    assert (component.name, component.grants) == (suggest_name(source), Grants())
