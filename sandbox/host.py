@@ -10,6 +10,7 @@ import os
 import stat
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 from sandbox.policy.model import ComponentPolicy
 
@@ -29,13 +30,26 @@ class Directory:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class File:
+    """What stands at a path that a standard stream uses."""
+
+    real: str
+    """Absolute, every symbolic link resolved but a last one."""
+    kind: Literal["file", "link", "other", "nothing", "no directory"]
+    identity: tuple[int, int] | None = None
+    """Device and inode, where there is something."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Host:
+    """What one plan depends on beside the policy and the component."""
+
     environment: Mapping[str, str] = field(default_factory=dict)
     """The variables that the policy inherits, where they are set."""
     directories: Mapping[str, Directory] = field(default_factory=dict)
     """By the path as the policy writes it."""
-    files: Mapping[str, str] = field(default_factory=dict)
-    """Real paths of the files that standard streams use, by the path as the policy writes it; the last name unresolved."""
+    files: Mapping[str, File] = field(default_factory=dict)
+    """What standard streams use, by the path as the policy writes it."""
     cache: str | None = None
     """Real path of the directory of compiled components."""
 
@@ -66,9 +80,17 @@ def absolute(path: str, directory: str) -> str:
     return os.path.normpath(os.path.join(directory, os.path.expanduser(path)))
 
 
-def _file(path: str) -> str:
+def _file(path: str) -> File:
     head, tail = os.path.split(path)
-    return os.path.join(os.path.realpath(head), tail)
+    real = os.path.join(os.path.realpath(head), tail)
+    try:
+        info = os.lstat(real)
+    except OSError:
+        return File(real=real, kind="nothing" if os.path.isdir(head) else "no directory")
+    kind: Literal["file", "link", "other"] = (
+        "file" if stat.S_ISREG(info.st_mode) else "link" if stat.S_ISLNK(info.st_mode) else "other"
+    )
+    return File(real=real, kind=kind, identity=(info.st_dev, info.st_ino))
 
 
 def _directory(path: str, mounts: Iterable[tuple[str, str]]) -> Directory:

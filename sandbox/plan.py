@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any, Literal
 
 from sandbox.component import Facts
-from sandbox.host import Directory, Host
+from sandbox.host import Directory, File, Host
+from sandbox.policy.globs import Pattern
 from sandbox.policy.model import ClockMode, ComponentPolicy, DirectoryGrant, Limits, Policy, Stream
 from sandbox.wasi import Refused, classify
 
@@ -28,6 +30,7 @@ class Preopen:
     writable: bool
     hard_links: bool = False
     excepted: tuple[str, ...] = ()
+    """Globs relative to this directory: its grant's own, and what is left of those of grants around it."""
     inner: tuple[tuple[str, int], ...] = ()
     """Paths below this directory that another preopen decides: path relative to it, index of that preopen."""
     masked: tuple[str, ...] = ()
@@ -45,6 +48,21 @@ class Preopen:
     def routed(self) -> bool:
         """Whether each path is resolved by the host before Wasmtime sees it."""
         return bool(self.excepted or self.inner or self.masked)
+
+
+def preopen_from_data(data: Mapping[str, Any]) -> Preopen:
+    """The preopen whose ``dataclasses.asdict`` went through JSON as ``data``."""
+    return Preopen(
+        guest=data["guest"],
+        host=data["host"],
+        writable=data["writable"],
+        hard_links=data["hard_links"],
+        excepted=tuple(data["excepted"]),
+        inner=tuple((path, number) for path, number in data["inner"]),
+        masked=tuple(data["masked"]),
+        route=data["route"],
+        written=data["written"],
+    )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -74,8 +92,7 @@ class Plan:
     """Argument 0 included; ``None``: not granted."""
     wall: ClockMode | None
     monotonic: ClockMode | None
-    random: str
-    """``secure``, ``seeded`` or ``denied``."""
+    random: Literal["secure", "seeded", "denied"]
     seed: int
     limits: Limits
     interfaces: tuple[tuple[str, str], ...]
@@ -143,6 +160,7 @@ class _Planner:
         interfaces = self.interfaces()
         preopens = self.preopens()
         self.written_by_host(preopens, writes)
+        self.stream_files(writes)
         grants = self.component.grants
         stdio = grants.stdio
         plan = Plan(
@@ -171,7 +189,8 @@ class _Planner:
         if self.component.limits.handles <= len(preopens):
             self.object(
                 f"{self.root}.limits.handles",
-                f"{self.component.limits.handles} handles are too few: the granted directories alone take {len(preopens)}",
+                f"{self.component.limits.handles} handles are too few:"
+                f" the granted directories alone take {len(preopens)}",
             )
         if self.objections:
             raise PlanError(self.policy, self.objections)
@@ -197,7 +216,7 @@ class _Planner:
             known = classify(item.name)
             if isinstance(known, Refused) or item.kind != "instance":
                 reason = known.reason if isinstance(known, Refused) else "it is not an interface"
-                self.object(f"{self.root}.source", f"the component imports {ascii(item.name)}: {reason}", "component")
+                self.object(f"{self.root}.source", f"the component imports {item.name!a}: {reason}", "component")
                 continue
             out.append((item.name, behind(item.name)))
         return tuple(out)
@@ -260,7 +279,7 @@ class _Planner:
                 host=directory.real,
                 writable=grant.access == "write",
                 hard_links=grant.hard_links,
-                excepted=grant.excepted,
+                excepted=self.excepted(number, grant, directory, found),
                 inner=tuple(inner),
                 masked=tuple(m for m in masked if m not in inner_paths),
                 route=route,
@@ -277,6 +296,31 @@ class _Planner:
             out.append(Preopen(guest=DECOY, host=None, writable=False, route=f"{self.root}.grants"))
         return tuple(out)
 
+    def excepted(
+        self,
+        number: int,
+        grant: DirectoryGrant,
+        directory: Directory,
+        found: Sequence[tuple[int, DirectoryGrant, Directory]],
+    ) -> tuple[str, ...]:
+        """The globs of a grant, and what those of grants around it except below it: a denial holds on every path."""
+        out = list(grant.excepted)
+        for other, around, outer in found:
+            if not around.excepted or outer.ancestors[0] not in directory.ancestors[1:]:
+                continue
+            names = _last(directory.real or "", directory.ancestors.index(outer.ancestors[0]))
+            for glob in around.excepted:
+                below = Pattern.parse(glob).below(names)
+                if below is None:
+                    self.object(
+                        f"{self.root}.grants.filesystem[{number}].host",
+                        f"{directory.real} lies in what filesystem[{other}] excepts with {glob!a};"
+                        " remove one of the two",
+                    )
+                    continue
+                out += [g for g in below if g not in out]
+        return tuple(out)
+
     def written_by_host(self, preopens: Sequence[Preopen], writes: Sequence[tuple[str, str]]) -> None:
         """Nothing that the host writes for a run (its trail, above all) may lie where the guest can write."""
         for what, path in writes:
@@ -291,7 +335,7 @@ class _Planner:
             return StreamPlan(mode="closed", granted=False)
         if stream.path is None:
             return StreamPlan(mode=stream.mode, granted=True)
-        path = self.host.files[stream.path]
+        path = self.host.files[stream.path].real
         for p in preopens:
             if p.writable and p.host is not None and _below(path, p.host):
                 self.object(
@@ -299,6 +343,34 @@ class _Planner:
                     f"{path} lies in a directory that the guest may write ({p.guest}), so the guest could change it",
                 )
         return StreamPlan(mode="file", granted=True, path=path)
+
+    def stream_files(self, writes: Sequence[tuple[str, str]]) -> None:
+        """Files of standard streams are regular ones, each used by one stream, and by nobody else."""
+        stdio = self.component.grants.stdio
+        seen: list[tuple[str, File]] = []
+        for name, stream in (("stdin", stdio.stdin), ("stdout", stdio.stdout), ("stderr", stdio.stderr)):
+            if stream is None or stream.path is None:
+                continue
+            route, file = f"{self.root}.grants.stdio.{name}", self.host.files[stream.path]
+            faults = {
+                "link": "is a symbolic link; name its target",
+                "other": "is no regular file",
+                "no directory": "cannot be opened: no directory holds it",
+                "nothing": "does not exist" if name == "stdin" else "",
+                "file": "",
+            }
+            if faults[file.kind]:
+                self.object(route, f"{file.real} {faults[file.kind]}")
+            for other, taken in seen:
+                if taken.real == file.real or (file.identity is not None and taken.identity == file.identity):
+                    self.object(route, f"{file.real} is what {other} uses already; one would overwrite the other")
+            for what, path in writes:
+                if path == file.real:
+                    self.object(route, f"{file.real} is {what}, which is for nobody else to read or write")
+            cache = self.host.cache
+            if cache and name != "stdin" and _below(file.real, cache):
+                self.object(route, f"{file.real} lies in the sandbox's cache of compiled code")
+            seen.append((name, file))
 
     def environment(self) -> tuple[tuple[str, str], ...] | None:
         granted = self.component.grants.environment
@@ -310,7 +382,8 @@ class _Planner:
             if value is None:
                 self.object(
                     f"{self.root}.grants.environment.inherit[{number}]",
-                    f"{variable.name} is not set here; write {{name: {variable.name}, default: ...}} if it may be missing",
+                    f"{variable.name} is not set here;"
+                    f" write {{name: {variable.name}, default: ...}} if it may be missing",
                 )
             elif _unencodable(value):
                 self.object(
@@ -323,6 +396,8 @@ class _Planner:
     def arguments(self, given: Sequence[str] | None) -> tuple[str, ...] | None:
         granted = self.component.grants.arguments
         if granted is None:
+            if given:
+                self.object(f"{self.root}.grants.arguments", "the policy grants no arguments, so none can be given")
             return None
         if granted.fixed is not None and given:
             self.object(f"{self.root}.grants.arguments", "the policy fixes the arguments, so none can be given")

@@ -54,6 +54,10 @@ class LineSink:
         self._lock = allocate_lock()
         self._log: Callable[..., object] | None = None
 
+    def fileno(self) -> int:
+        """The descriptor that it writes to."""
+        return self._descriptor
+
     def prepare(self) -> None:
         """Load what the first event would load. Raises ``SinkError``."""
         with self._lock:

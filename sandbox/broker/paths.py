@@ -15,22 +15,25 @@ import stat
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
-from functools import lru_cache
 
 from sandbox.guard.sites import Reason
 from sandbox.plan import Preopen
+from sandbox.policy.globs import Pattern
 
 FOLLOWS, MUTATES = 1, 2
 """What a call means to do with the last name of its path: follow a link there, change something."""
-
-MAX_STEPS = 64
-"""Grants inside grants that one path may be handed on through."""
 
 
 class Error(IntEnum):
     """Numbers in ``wasi:filesystem/types`` ``error-code``."""
 
     ACCESS = 0
+    INVALID = 12
+    IO = 13
+    NAME_TOO_LONG = 18
+    NO_ENTRY = 20
+    INSUFFICIENT_MEMORY = 22
+    NOT_DIRECTORY = 24
     NOT_PERMITTED = 31
     CROSS_DEVICE = 36
 
@@ -45,120 +48,14 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Denial:
-    reason: Reason
+    """A refusal; ``reason`` is ``None`` for an ordinary failure (nothing is there), which no event is made of."""
+
+    reason: Reason | None
     error: Error
 
 
-@dataclass(frozen=True, slots=True)
-class Pattern:
-    """One ``except`` glob. Letter case is ignored, so that no spelling of a name slips past it."""
-
-    segments: tuple[str, ...]
-
-    @classmethod
-    def parse(cls, glob: str) -> Pattern:
-        return cls(tuple(glob.casefold().strip("/").split("/")))
-
-    def start(self) -> frozenset[int]:
-        return self._closed({0})
-
-    def _closed(self, states: set[int]) -> frozenset[int]:
-        for state in sorted(states):
-            at = state
-            while at < len(self.segments) and self.segments[at] == "**":
-                at += 1
-                states.add(at)
-        return frozenset(states)
-
-    def step(self, states: frozenset[int], name: str) -> frozenset[int]:
-        """The states after one more name; ``len(segments)`` among them means that the path matches."""
-        folded = name.casefold()
-        out: set[int] = set()
-        for state in states:
-            if state == len(self.segments):
-                continue
-            segment = self.segments[state]
-            if segment == "**":
-                out.add(state)
-            elif _fits(folded, segment):
-                out.add(state + 1)
-        return self._closed(out)
-
-    def after(self, names: Sequence[str]) -> tuple[bool, frozenset[int]]:
-        """Whether the path or a directory above it matches, and what is left of the pattern below it."""
-        states = self.start()
-        for name in names:
-            states = self.step(states, name)
-            if len(self.segments) in states:
-                return True, states
-        return False, states
-
-
-def _fits(name: str, segment: str) -> bool:
-    """Whether one name matches one segment: ``*``, ``?`` and ``[...]``, linear in memory, without backtracking blow-up."""
-    states = {0}
-    items = _items(segment)
-
-    def closed(found: set[int]) -> set[int]:
-        for state in sorted(found):
-            at = state
-            while at < len(items) and items[at] is None:
-                at += 1
-                found.add(at)
-        return found
-
-    states = closed(states)
-    for char in name:
-        out = set()
-        for state in states:
-            if state == len(items):
-                continue
-            item = items[state]
-            if item is None:
-                out.add(state)
-            elif item(char):
-                out.add(state + 1)
-        states = closed(out)
-    return len(items) in states
-
-
-@lru_cache(maxsize=1024)
-def _items(segment: str) -> tuple[Callable[[str], bool] | None, ...]:
-    """``None`` stands for ``*``."""
-    out: list[Callable[[str], bool] | None] = []
-    at = 0
-    while at < len(segment):
-        char = segment[at]
-        end = segment.find("]", at + 2) if char == "[" else -1
-        if char == "*":
-            out.append(None)
-        elif char == "?":
-            out.append(lambda _: True)
-        elif end > 0:
-            out.append(_class(segment[at + 1 : end]))
-            at = end
-        else:
-            out.append(char.__eq__)
-        at += 1
-    return tuple(out)
-
-
-def _class(body: str) -> Callable[[str], bool]:
-    negated = body[0] in "!^"
-    body = body[1:] if negated else body
-    ranges, at = [], 0
-    while at < len(body):
-        if at + 2 < len(body) and body[at + 1] == "-":
-            ranges.append((body[at], body[at + 2]))
-            at += 3
-        else:
-            ranges.append((body[at], body[at]))
-            at += 1
-    return lambda char: any(low <= char <= high for low, high in ranges) is not negated
-
-
 class Router:
-    """Answers a guard's questions about paths. Holds a handle on each directory that it judges; ``close`` drops them."""
+    """Answers a guard's questions about paths."""
 
     def __init__(self, preopens: Sequence[Preopen], directories: Sequence[int]) -> None:
         """``directories`` are file descriptors of the preopens, by index; they stay the caller's."""
@@ -169,42 +66,56 @@ class Router:
         self._patterns = [tuple(Pattern.parse(g) for g in x.excepted) for x in preopens]
 
     def route(self, preopen: int, base: str, path: str, intent: int) -> Place | Denial:
-        """Where a call about ``path``, relative to directory ``base`` of a preopen, goes."""
-        names = _names(base, path)
+        """Where a call about ``path``, relative to directory ``base`` of a preopen, goes.
+
+        The names decide first. Then the directory that holds the last name must be there, with no link on the way to
+        it, so that what is judged is what Wasmtime will find; nothing goes on to Wasmtime otherwise.
+        """
+        if not path:
+            return Denial(None, Error.NO_ENTRY)
+        names = _below(base, path)
         if names is None:
             return Denial(Reason.LEADS_OUT, Error.NOT_PERMITTED)
-        linked = self._linked(preopen, base, path, bool(intent & FOLLOWS))
-        if linked is not None:
-            return linked
         place = self._decide(preopen, names)
-        if isinstance(place, Place) and path.endswith("/") and place.path != ".":
-            return Place(place.preopen, place.path + "/")
-        return place
+        if isinstance(place, Denial):
+            return place
+        steps = path.split("/")
+        denial = None
+        if ".." in steps or steps[-1] == ".":
+            head = path if steps[-1] in ("..", ".") else path.rpartition("/")[0]
+            denial = self._unreachable(preopen, f"{base or '.'}/{head}")
+        directory = path.endswith("/") and bool(names)
+        denial = denial or self._linked(preopen, names, bool(intent & FOLLOWS) or directory)
+        if denial is not None:
+            return denial
+        return Place(place.preopen, place.path + "/") if directory and place.path != "." else place
 
     def rename(
-        self, preopen: int, base: str, path: str, other_base: str, other_path: str
+        self, preopen: int, base: str, path: str, other_base: str, other_path: str, intent: int = MUTATES
     ) -> tuple[Place, Place] | Denial:
-        """Where a rename goes. Nothing may leave what ``except`` or a grant inside this one covers, nor come there."""
-        found = self.route(preopen, base, path, MUTATES)
+        """Where a rename or a link goes. Nothing may leave what ``except`` or an inner grant covers, nor come there."""
+        found = self.route(preopen, base, path, intent)
         if isinstance(found, Denial):
             return found
         other = self.route(preopen, other_base, other_path, MUTATES)
         if isinstance(other, Denial):
             return other
-        if found.preopen != other.preopen:
+        old_names, new_names = _below(base, path) or [], _below(other_base, other_path) or []
+        olds, news = self._chain(preopen, old_names), self._chain(preopen, new_names)
+        if [at for at, _ in olds] != [at for at, _ in news]:
             return Denial(Reason.ACROSS_GRANTS, Error.CROSS_DEVICE)
-        olds, news = self._chain(preopen, _names(base, path)), self._chain(preopen, _names(other_base, other_path))
+        holds_names = self._is_directory(preopen, old_names)
         for (at, old), (_, new) in zip(olds, news, strict=True):
             for names in (old, new):
                 if not names or any(inner[: len(names)] == tuple(names) for inner in self._inside(at)):
                     return Denial(Reason.ABOVE_GRANT, Error.ACCESS)
-            for pattern in self._patterns[at]:
+            for pattern in self._patterns[at] if holds_names else ():
                 if not pattern.after(old)[1] <= pattern.after(new)[1]:
                     return Denial(Reason.ABOVE_EXCEPTION, Error.ACCESS)
         return found, other
 
     def link_target(self, preopen: int, target: str) -> Denial | None:
-        """Whether a symbolic link to ``target`` may be made: it may only point below its own directory, wherever it is moved."""
+        """Whether a symbolic link to ``target`` may be made: only one that points below its own directory, always."""
         if self._preopens[preopen].routed:
             return Denial(Reason.SYMBOLIC_LINK, Error.ACCESS)
         if target.startswith("/") or ".." in target.split("/"):
@@ -214,11 +125,10 @@ class Router:
     def _inside(self, preopen: int) -> set[tuple[str, ...]]:
         return set(self._inner[preopen]) | self._masked[preopen]
 
-    def _chain(self, preopen: int, names: list[str] | None) -> list[tuple[int, list[str]]]:
+    def _chain(self, preopen: int, names: list[str]) -> list[tuple[int, list[str]]]:
         """The preopens that a path is handed on through, each with the path from its root."""
-        names = names or []
         out = [(preopen, names)]
-        while len(out) < MAX_STEPS:
+        while len(out) <= len(self._preopens):
             cut = max((len(p) for p in self._inside(preopen) if tuple(names[: len(p)]) == p), default=0)
             here = tuple(names[:cut])
             if here not in self._inner[preopen]:
@@ -237,48 +147,83 @@ class Router:
             return Denial(Reason.MASKED, Error.ACCESS)
         return Place(at, "/".join(rest) or ".")
 
-    def _linked(self, preopen: int, base: str, path: str, follows: bool) -> Denial | None:
-        """Refuse a path that goes through a symbolic link, or out of the directory by the kernel's own account."""
-        whole = "/".join(x for x in (base, path.rstrip("/")) if x) or "."
-        head, _, name = whole.rpartition("/")
-        if name in ("..", "."):
-            head, name = whole, ""
+    def _unreachable(self, preopen: int, path: str) -> Denial | None:
+        """Why a directory cannot be reached, if it cannot."""
         try:
-            parent = _open_beneath(self._directories[preopen], head or ".")
+            os.close(_open_beneath(self._directories[preopen], path))
         except OSError as error:
-            if error.errno == errno.ELOOP:
-                return Denial(Reason.SYMBOLIC_LINK, Error.ACCESS)
-            if error.errno == errno.EXDEV:
-                return Denial(Reason.LEADS_OUT, Error.NOT_PERMITTED)
-            return None  # Wasmtime will give the guest the same error for the same path
+            return _failure(error)
+        return None
+
+    def _linked(self, preopen: int, names: list[str], follows: bool) -> Denial | None:
+        """Refuse a path with a link before its last name, or at it where the call ``follows`` links."""
         try:
-            if name and (follows or path.endswith("/")):
-                if stat.S_ISLNK(os.stat(name, dir_fd=parent, follow_symlinks=False).st_mode):
-                    return Denial(Reason.SYMBOLIC_LINK, Error.ACCESS)
-        except (OSError, ValueError):
-            return None
+            parent = _open_beneath(self._directories[preopen], "/".join(names[:-1]) or ".")
+        except OSError as error:
+            return _failure(error)
+        try:
+            if follows and names and _mode(names[-1], parent, stat.S_ISLNK):
+                return Denial(Reason.SYMBOLIC_LINK, Error.ACCESS)
         finally:
             os.close(parent)
         return None
 
+    def _is_directory(self, preopen: int, names: list[str]) -> bool:
+        if not names:
+            return True
+        try:
+            parent = _open_beneath(self._directories[preopen], "/".join(names[:-1]) or ".")
+        except OSError:
+            return True
+        try:
+            return _mode(names[-1], parent, stat.S_ISDIR)
+        finally:
+            os.close(parent)
 
-def _names(base: str, path: str) -> list[str] | None:
-    """The names of ``base`` and then ``path``, ``.`` and ``..`` worked out; ``None`` where they lead out."""
+
+def _mode(name: str, directory: int, is_of: Callable[[int], bool]) -> bool:
+    try:
+        return is_of(os.stat(name, dir_fd=directory, follow_symlinks=False).st_mode)
+    except (OSError, ValueError):
+        return False  # not there, or no name at all: Wasmtime will say so
+
+
+def _failure(error: OSError) -> Denial:
+    """What a path that the kernel does not resolve means for the guest."""
+    match error.errno:
+        case errno.ELOOP:
+            return Denial(Reason.SYMBOLIC_LINK, Error.ACCESS)
+        case errno.EXDEV:
+            return Denial(Reason.LEADS_OUT, Error.NOT_PERMITTED)
+        case errno.EACCES | errno.EPERM:
+            return Denial(Reason.NATIVE, Error.ACCESS)
+        case errno.ENOENT:
+            return Denial(None, Error.NO_ENTRY)
+        case errno.ENOTDIR:
+            return Denial(None, Error.NOT_DIRECTORY)
+        case errno.ENAMETOOLONG:
+            return Denial(None, Error.NAME_TOO_LONG)
+        case errno.EINVAL:
+            return Denial(None, Error.INVALID)
+        case errno.ENOMEM | errno.EMFILE | errno.ENFILE:
+            return Denial(None, Error.INSUFFICIENT_MEMORY)
+        case _:
+            return Denial(None, Error.IO)
+
+
+def _below(base: str, path: str) -> list[str] | None:
+    """The names of ``base`` and ``path``, ``.`` and ``..`` worked out; ``None`` where that leads out of ``base``."""
     if path.startswith("/"):
         return None
-    out: list[str] = []
-    for name in [*base.split("/"), *path.split("/")]:
+    names: list[str] = []
+    for name in path.split("/"):
         if name == "..":
-            if not out:
+            if not names:
                 return None
-            out.pop()
+            names.pop()
         elif name not in ("", "."):
-            out.append(name)
-    return out
-
-
-def _split(path: str) -> list[str]:
-    return [n for n in path.split("/") if n not in ("", ".")]
+            names.append(name)
+    return [name for name in base.split("/") if name not in ("", ".")] + names
 
 
 class _OpenHow(ctypes.Structure):

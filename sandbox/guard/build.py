@@ -16,12 +16,9 @@ from sandbox.guard import types as ty
 from sandbox.guard.builder import HOST, Builder, Kind
 from sandbox.guard.reflect import Imports, Interface, Unsupported, reflect
 from sandbox.guard.shape import Shape
-from sandbox.guard.sites import Site
+from sandbox.guard.sites import HOST_INSTANCE, Site
 from sandbox.guard.state import state_module
 from sandbox.guard.wat import Nominal, Types, instance_type, params_text, quote, result_text
-
-HOST_INSTANCE = "sandbox:guard/host"
-"""Where the worker's callbacks are found; no guest can import it, since it is no interface of WASI."""
 
 CANON = "(memory $memory) (realloc (core func $realloc))"
 STUBBED = ("wasi:sockets/", "wasi:http/", "wasi:clocks/timezone")
@@ -215,7 +212,7 @@ def _guard_component(b: Builder) -> str:
     owned = {k: [n for n, kind in b.kinds.items() if kind is k and n in known] for k in Kind}
     mine = owned[Kind.DESCRIPTOR] + owned[Kind.DIRECTORY_STREAM] + owned[Kind.OUTPUT_STREAM]
     drops = sorted(b.dropped | set(mine))
-    lines += [f"(core func $drop{n} (canon resource.drop $R{n}))" for n in drops]
+    lines += [f"(core func $drop{n} (canon resource.drop $R{n}))" for n in drops if b.kinds[n] is not Kind.STUB]
     lines.append(state_module(owned[Kind.DESCRIPTOR], owned[Kind.DIRECTORY_STREAM], owned[Kind.OUTPUT_STREAM]))
     given = " ".join(f'(export "drop{n}" (func $drop{n}))' for n in mine)
     lines.append(f'(core instance $state (instantiate $state (with "native" (instance {given}))))')
@@ -238,11 +235,15 @@ def _guard_component(b: Builder) -> str:
         lines.append(f'(export $G{n} "r{n}" (type $T{n}))')
         resources[n] = f"$G{n}"
     lines += [f"(core func $new{n} (canon resource.new $T{n}))" for n in created]
+    lines += [f"(core func $drop{n} (canon resource.drop $T{n}))" for n in drops if b.kinds[n] is Kind.STUB]
+    represented = sorted(b.represented)
+    lines += [f"(core func $rep{n} (canon resource.rep $T{n}))" for n in represented]
     lines += _lowered(b)
     lines.append(_main_module(b, drops, created))
     host = " ".join(f'(export "{n}" (func $host-{n}))' for n in sorted(b.hosts))
     native = " ".join(f'(export "{label[1:]}" (func {label}))' for label, _ in _labels(b))
     handles = " ".join(f'(export "new{n}" (func $new{n}))' for n in created)
+    handles += " ".join(f'(export "rep{n}" (func $rep{n}))' for n in represented)
     handles += " ".join(f'(export "drop{n}" (func $drop{n}))' for n in drops)
     lines.append(
         f'(core instance $main (instantiate $main (with "state" (instance $state))'
@@ -285,6 +286,7 @@ def _main_module(b: Builder, drops: list[int], created: list[int]) -> str:
         result = "" if s.returns_pointer else result_text(s.result)
         imports.append(f'(import "{module}" "{name}" (func ${label} {params_text(s.params)}{place} {result}))')
     imports += [f'(import "handle" "new{n}" (func $new{n} (param i32) (result i32)))' for n in created]
+    imports += [f'(import "handle" "rep{n}" (func $rep{n} (param i32) (result i32)))' for n in sorted(b.represented)]
     imports += [f'(import "handle" "drop{n}" (func $drop{n} (param i32)))' for n in drops]
     body = [*imports, *b.globals.values(), *b.helpers.values(), *(e.text for e in b.emitted)]
     return "(core module $main\n  " + "\n  ".join(body) + ")"

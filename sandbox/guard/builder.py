@@ -97,8 +97,10 @@ class Builder:
     hosts: set[str] = field(default_factory=set)
     created: set[int] = field(default_factory=set)
     """Resources that the guard makes handles of."""
+    represented: set[int] = field(default_factory=set)
+    """Resources of the guard's whose owned handles it looks behind."""
     dropped: set[int] = field(default_factory=set)
-    """Native resources of which the guard drops handles."""
+    """Resources of which the guard drops handles: native ones, and those of refused interfaces."""
     helpers: dict[str, str] = field(default_factory=dict)
     globals: dict[str, str] = field(default_factory=dict)
 
@@ -149,8 +151,13 @@ class Builder:
         self.created.add(resource)
         return f"$new{resource}"
 
+    def rep(self, resource: int) -> str:
+        """The core name of the function that finds the representation behind an owned handle of the guard's."""
+        self.represented.add(resource)
+        return f"$rep{resource}"
+
     def drop(self, resource: int) -> str:
-        """The core name of the function that drops a handle to one of Wasmtime's resources."""
+        """The core name of the function that drops a handle: Wasmtime's, or to a refused resource."""
         self.dropped.add(resource)
         return f"$drop{resource}"
 

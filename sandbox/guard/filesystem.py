@@ -119,7 +119,7 @@ DENIALS = tuple(ERROR_CODE.names.index(n) for n in ("access", "not-permitted", "
 DIRECTORY, SYMBOLIC_LINK, REGULAR_FILE = (
     DESCRIPTOR_TYPE.names.index(n) for n in ("directory", "symbolic-link", "regular-file")
 )
-CREATE, OPEN_DIRECTORY, TRUNCATE = 1, 2, 8
+CREATE, TRUNCATE = 1, 8
 WRITE, MUTATE_DIRECTORY = 2, 32
 METADATA_COST = 4096
 """Bytes that a new file, directory or link is charged against the disk limit, whatever is written to it."""
@@ -149,8 +149,6 @@ MUTATING = frozenset(
 )
 """Methods of ``descriptor`` that need write access; ``open-at`` needs it by its flags."""
 
-UNROUTED = frozenset({"metadata-hash-at"})
-"""A hash of a file's identity tells no more than the listing of its directory, for each entry of which C libraries ask it."""
 ONE_PATH = {
     "create-directory-at": 1,
     "stat-at": 2,
@@ -293,7 +291,8 @@ class _Method:
     (if (i32.and (local.get $flags) (i32.const {DECOY})) (then
       (if (i32.eqz (call $is_root {get(path, path + 1)})) (then
         {self.refuse(Reason.UNGRANTED, "access", path, writes)}))))
-    (if (i32.and (local.get $flags) (i32.const {0 if self.method in UNROUTED else ROUTED})) (then
+    (if {self.routed(path)} (then
+      {self.short_enough(path)}
       (call {routed} (i32.const {self.site}) {intent} {_base("(local.get 0)")} {get(path)} (call $cap {get(path + 1)})
         (i32.const {AUXILIARY}))
       (local.set $code (i32.load (i32.const {AUXILIARY})))
@@ -303,6 +302,24 @@ class _Method:
       (local.set $native (call $root (local.get $grant)))
       (local.set $flags (i32.or (call $flags_of (local.get $grant)) (i32.const {ROUTED})))
       (local.set $path (i32.load (i32.const {AUXILIARY + 4}))) (local.set $length (i32.load (i32.const {AUXILIARY + 8})))))"""
+
+    def routed(self, path: int) -> str:
+        """Whether the host is to decide, as a condition.
+
+        It is not asked for the hash of an entry of a directory that was opened: that tells no more than the listing did,
+        and C libraries ask for it with each entry.
+        """
+        routed = f"(i32.and (local.get $flags) (i32.const {ROUTED}))"
+        if self.method != "metadata-hash-at":
+            return routed
+        return f"(i32.and (i32.ne {routed} (i32.const 0)) (i32.eqz (call $is_entry {get(1, path, path + 1)})))"
+
+    def short_enough(self, path: int) -> str:
+        """Refuse a path that the host could not be told whole."""
+        return (
+            f"(if (i32.ge_u {get(path + 1)} (i32.const {PATH_MAX})) (then"
+            f" {self.b.fail(self.result, 'name-too-long')} (return (i32.const {RESULT}))))"
+        )
 
     def call(self, replaced: dict[int, str]) -> str:
         """The native call, with some core parameters replaced."""
@@ -334,7 +351,7 @@ class _Method:
         intent = f"(i32.or {follows} (i32.const {MUTATES if self.writes else 0}))"
         body = self.place(path, intent)
         if self.method == "symlink-at":
-            body = self.checked_target() + body
+            body = self.short_enough(path) + self.short_enough(1) + self.checked_target() + body
         if self.method == "set-times-at":
             body += self.only_one_name(path, "(local.get 1)")
         if self.method in ("create-directory-at", "symlink-at") and self.b.shape.counts_writes:
@@ -394,6 +411,7 @@ class _Method:
     (local.set $path (local.get {path})) (local.set $length (local.get {path + 1}))
     (local.set $new (local.get {other_path})) (local.set $value (local.get {other_path + 1}))
     (if (i32.and (local.get $flags) (i32.const {ROUTED})) (then
+      {self.short_enough(path)} {self.short_enough(other_path)}
       (call {self.b.host("route-pair")} (i32.const {self.site})
         (i32.or {follows} (i32.const {MUTATES})) {both} (i32.const {AUXILIARY}))
       (local.set $code (i32.load (i32.const {AUXILIARY})))
@@ -434,9 +452,7 @@ class _Method:
     (if (i32.ge_u (global.get $open) (global.get $handles)) (then
       {self.refuse(Reason.HANDLES, "quota", path, writes)}))
     {self.place(path, intent, writes)}
-    (i32.store8 (i32.const {AUXILIARY}) (i32.const 1))
-    (if (i32.eqz (i32.and (local.get 4) (i32.const {OPEN_DIRECTORY}))) (then
-      {self.only_one_name(path, "(local.get 1)", writes)}))
+    {self.only_one_name(path, "(local.get 1)", writes)}
     {created}
     {self.call({0: "(local.get $native)", 2: "(local.get $path)", 3: "(local.get $length)"})}
     (if (i32.load8_u (i32.const {RESULT})) (then {self.after(path, writes)} (return (i32.const {RESULT}))))
@@ -522,6 +538,15 @@ def _helpers(b: Builder) -> None:
   (func $is_root (param $path i32) (param $length i32) (result i32)
     (if (i32.eqz (local.get $length)) (then (return (i32.const 1))))
     (i32.and (i32.eq (local.get $length) (i32.const 1)) (i32.eq (i32.load8_u (local.get $path)) (i32.const 46))))
+  (func $is_entry (param $path_flags i32) (param $path i32) (param $length i32) (result i32)
+    (if (local.get $path_flags) (then (return (i32.const 0))))
+    (block $whole (loop $next
+      (br_if $whole (i32.eqz (local.get $length)))
+      (if (i32.eq (i32.load8_u (local.get $path)) (i32.const 47)) (then (return (i32.const 0))))
+      (local.set $path (i32.add (local.get $path) (i32.const 1)))
+      (local.set $length (i32.sub (local.get $length) (i32.const 1)))
+      (br $next)))
+    (i32.const 1))
   (func $denial (param i32) (result i32) (block $yes {denial} (return (i32.const 0))) (i32.const 1))
   (func $deny (param $site i32) (param $reason i32) (param $slot i32) (param $path i32) (param $length i32)
     (call {b.host("denied")} (local.get $site) (local.get $reason) {_base("(local.get $slot)")}
@@ -535,13 +560,17 @@ def _helpers(b: Builder) -> None:
     (select (i32.const {int(Reason.HARD_LINK)}) (i32.const 0) (i64.gt_u (i64.load (i32.const {_STAT_LINKS})) (i64.const 1))))
   (func $keep (param $slot i32) (param $grant i32) (param $path i32) (param $length i32)
     (if (i32.gt_u (local.get $length) (i32.const {PATH_MAX})) (then unreachable))
+    (if (call $is_root (local.get $path) (local.get $length)) (then (local.set $length (i32.const 0))))
     (i32.store offset={SLOT_GRANT} (local.get $slot) (local.get $grant))
     (i32.store offset={SLOT_LENGTH} (local.get $slot) (local.get $length))
     (memory.copy (i32.add (local.get $slot) (i32.const {SLOT_PATH})) (local.get $path) (local.get $length)))
   (func $extend (param $slot i32) (param $from i32) (param $path i32) (param $length i32) (local $had i32)
     (local.set $had (i32.load offset={SLOT_LENGTH} (local.get $from)))
     (i32.store offset={SLOT_GRANT} (local.get $slot) (i32.load offset={SLOT_GRANT} (local.get $from)))
-    (memory.copy (i32.add (local.get $slot) (i32.const {SLOT_PATH})) (i32.add (local.get $from) (i32.const {SLOT_PATH})) (local.get $had))
+    (memory.copy (i32.add (local.get $slot) (i32.const {SLOT_PATH}))
+      (i32.add (local.get $from) (i32.const {SLOT_PATH})) (local.get $had))
+    (if (call $is_root (local.get $path) (local.get $length)) (then
+      (i32.store offset={SLOT_LENGTH} (local.get $slot) (local.get $had)) (return)))
     (if (local.get $had) (then
       (i32.store8 (i32.add (i32.add (local.get $slot) (i32.const {SLOT_PATH})) (local.get $had)) (i32.const 47))
       (local.set $had (i32.add (local.get $had) (i32.const 1)))))

@@ -11,6 +11,8 @@ from sandbox.guard import types as ty
 
 MAX_DEPTH = 64
 MAX_ITEMS = 20_000
+MAX_RESULT = 1024
+"""Bytes of a result in memory, of which the guard has set aside more; none of WASI 0.2 has 200."""
 
 
 class Unsupported(Exception):
@@ -122,11 +124,10 @@ class _Reader:
                 )
 
     def function(self, f: wasm.FuncType) -> ty.Function:
-        result = f.result
-        return ty.Function(
-            tuple((n, self.type(t)) for n, t in f.params),
-            None if result is None else self.type(result),
-        )
+        result = None if f.result is None else self.type(f.result)
+        if result is not None and ty.layout(result)[0] > MAX_RESULT:
+            raise Unsupported("it imports a function with a larger result than any of WASI 0.2 has")
+        return ty.Function(tuple((n, self.type(t)) for n, t in f.params), result)
 
 
 def reflect(engine: Engine, skeleton: bytes) -> Imports:

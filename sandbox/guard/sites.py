@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import IntEnum
 
+HOST_INSTANCE = "sandbox:guard/host"
+"""Where the worker's callbacks are found; no guest can import it, since it is no interface of WASI."""
+
 
 class Reason(IntEnum):
     """Why the guard refused, or passed on a refusal. ``WRITES`` is added where the call would have written."""

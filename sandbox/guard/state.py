@@ -1,8 +1,8 @@
 """The guard's state: its memory, the descriptor slots in it, and the destructors of the resources that it owns.
 
 Memory, in bytes: 0 to ``RESULT`` is never written; then the areas below; the rest of the first page is the block that
-arguments and results are allocated from, which is emptied when a call returns. Everything larger is whole pages, grown
-as needed: a bigger block, or more slots.
+arguments and results are allocated from, which is emptied when a call returns. The second page holds the first slots.
+Everything larger is whole pages, grown as needed: a bigger block, or more slots.
 """
 
 from __future__ import annotations
@@ -58,11 +58,13 @@ def state_module(descriptors: Iterable[int], directory_streams: Iterable[int], o
 
     return f"""(core module $state
   {" ".join(imports)}
-  (memory (export "memory") 1)
+  (memory (export "memory") 2)
   (global $start (mut i32) (i32.const {BLOCK}))
   (global $next (mut i32) (i32.const {BLOCK}))
   (global $end (mut i32) (i32.const 65536))
   (global $free (mut i32) (i32.const 0))
+  (global $fresh (mut i32) (i32.const 65536))
+  (global $carved (mut i32) (i32.const {65536 + SLOTS_PER_PAGE * SLOT_SIZE}))
   (global $open (export "open") (mut i32) (i32.const 0))
   (func $pages (param $bytes i32) (result i32) (local $old i32)
     (local.set $old (memory.grow (i32.shr_u (i32.add (local.get $bytes) (i32.const 65535)) (i32.const 16))))
@@ -71,9 +73,9 @@ def state_module(descriptors: Iterable[int], directory_streams: Iterable[int], o
   (func (export "realloc") (param $old i32) (param $had i32) (param $align i32) (param $size i32) (result i32)
     (local $at i32) (local $room i32)
     (if (i32.gt_u (local.get $size) (i32.const 0x70000000)) (then unreachable))
-    (local.set $at (i32.and (i32.add (global.get $next) (i32.sub (local.get $align) (i32.const 1)))
-                            (i32.sub (i32.const 0) (local.get $align))))
-    (if (i32.gt_u (i32.add (local.get $at) (local.get $size)) (global.get $end)) (then
+    ;; Eight is the widest alignment, and a string of the guest's must lie evenly to be passed on to the host.
+    (local.set $at (i32.and (i32.add (global.get $next) (i32.const 7)) (i32.const -8)))
+    (if (i32.gt_u (local.get $size) (i32.sub (global.get $end) (local.get $at))) (then
       (local.set $room (i32.shl (i32.sub (global.get $end) (global.get $start)) (i32.const 1)))
       (if (i32.gt_u (local.get $size) (local.get $room)) (then (local.set $room (local.get $size))))
       (local.set $room (i32.and (i32.add (local.get $room) (i32.const 65535)) (i32.const 0xffff0000)))
@@ -87,16 +89,16 @@ def state_module(descriptors: Iterable[int], directory_streams: Iterable[int], o
   (func $empty (export "post") (global.set $next (global.get $start)))
   (func (export "post-i32") (param i32) (call $empty))
   (func (export "post-i64") (param i64) (call $empty))
-  (func (export "slot") (result i32) (local $slot i32) (local $count i32)
-    (if (i32.eqz (global.get $free)) (then
-      (local.set $slot (call $pages (i32.const 65536)))
-      (loop $carve
-        (i32.store (local.get $slot) (global.get $free))
-        (global.set $free (local.get $slot))
-        (local.set $slot (i32.add (local.get $slot) (i32.const {SLOT_SIZE})))
-        (local.set $count (i32.add (local.get $count) (i32.const 1)))
-        (br_if $carve (i32.lt_u (local.get $count) (i32.const {SLOTS_PER_PAGE}))))))
+  ;; A slot that is free, else one never used: its pages are not touched, and so take no memory, before it is.
+  (func (export "slot") (result i32) (local $slot i32)
     (local.set $slot (global.get $free))
-    (global.set $free (i32.load (local.get $slot)))
+    (if (local.get $slot)
+      (then (global.set $free (i32.load (local.get $slot))))
+      (else
+        (if (i32.eq (global.get $fresh) (global.get $carved)) (then
+          (global.set $fresh (call $pages (i32.const 65536)))
+          (global.set $carved (i32.add (global.get $fresh) (i32.const {SLOTS_PER_PAGE * SLOT_SIZE})))))
+        (local.set $slot (global.get $fresh))
+        (global.set $fresh (i32.add (local.get $slot) (i32.const {SLOT_SIZE})))))
     (local.get $slot))
   {" ".join(destructors)})"""

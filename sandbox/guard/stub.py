@@ -38,6 +38,15 @@ ACTS: dict[tuple[str, str], Act] = {
     ("wasi:http/outgoing-handler", "handle"): Act("http.request", "request"),
 }
 
+CAPABILITIES = {
+    "wasi:sockets/udp": "sockets.udp",
+    "wasi:sockets/ip-name-lookup": "dns.resolve",
+    "wasi:sockets/": "sockets.tcp",
+    "wasi:http/": "http.request",
+    "wasi:clocks/timezone": "clocks.timezone",
+}
+"""What any other refused call of an interface is recorded under."""
+
 NOTED: dict[tuple[str, str], str] = {
     ("wasi:http/types", "[method]outgoing-request.set-method"): "method",
     ("wasi:http/types", "[method]outgoing-request.set-scheme"): "scheme",
@@ -53,17 +62,21 @@ def emit(b: Builder, interface: int, base: str) -> None:
         signature = ty.signature(function)
         locals_ = [f"$value {signature.result}"] if signature.result else []
         act = ACTS.get((base, name))
-        body = _act(b, interface, name, function, act) if act else _answer(b, interface, base, name, function)
-        b.emit(interface, name, function, f"{_drops(b, function)}\n    {body}", locals_)
+        if act is None:
+            body = f"{_drops(b, function)}\n    {_answer(b, interface, base, name, function)}"
+        else:
+            body = _act(b, interface, name, function, act)
+        b.emit(interface, name, function, body, locals_)
 
 
 def _drops(b: Builder, function: ty.Function) -> str:
-    """Text that drops the native handles among the parameters, whose call goes nowhere."""
+    """Text that drops the handles among the parameters that the call takes over: it goes nowhere."""
     if ty.signature(function).spilled:
         return ""
     out = []
     for (_, t), at in zip(function.params, ty.parameter_positions(function), strict=True):
-        if isinstance(t, (ty.Own, ty.Borrow)) and b.kinds[t.resource] is Kind.NATIVE:
+        taken = (Kind.NATIVE, Kind.STUB) if isinstance(t, ty.Own) else (Kind.NATIVE,)
+        if isinstance(t, (ty.Own, ty.Borrow)) and b.kinds[t.resource] in taken:
             out.append(f"(call {b.drop(t.resource)} {get(at)})")
     return " ".join(out)
 
@@ -82,9 +95,11 @@ def _act(b: Builder, interface: int, name: str, function: ty.Function, act: Act)
             short = f"(select {get(at + 1)} (i32.const {PATH_MAX}) (i32.lt_u {get(at + 1)} (i32.const {PATH_MAX})))"
             text = f"{get(at)} {short}"
             continue
-        address = True
+        address = not isinstance(t, ty.Own)
         for i, kind in enumerate(core):
             value = get(at + i)
+            if isinstance(t, ty.Own) and b.kinds[t.resource] is Kind.STUB:
+                value = f"(call {b.rep(t.resource)} {value})"
             if kind == "i32":
                 value = f"(i64.extend_i32_u {value})"
             elif kind != "i64":
@@ -92,13 +107,13 @@ def _act(b: Builder, interface: int, name: str, function: ty.Function, act: Act)
             store += f"(i64.store (i32.const {SCRATCH + 8 * i}) {value})"
         raw = f"(i32.const {SCRATCH}) (i32.const {8 * len(core)})"
     site = b.site(interface, name, act.capability, address=address)
-    return f"{store} {b.tell(site, text, raw)}\n    {_refusal(b, function)}"
+    return f"{store} {_drops(b, function)} {b.tell(site, text, raw)}\n    {_refusal(b, function)}"
 
 
 def _refusal(b: Builder, function: ty.Function) -> str:
     result = function.result
     if isinstance(result, ty.Result) and result.error is not None:
-        names = {n: p for n, p in ty.cases(result.error) or ()}
+        names = dict(ty.cases(result.error) or ())
         for case in REFUSALS:
             if case in names and names[case] is None and ty.signature(function).returns_pointer:
                 return f"{b.fail(result, case)} (i32.const {RESULT})"
@@ -108,17 +123,20 @@ def _refusal(b: Builder, function: ty.Function) -> str:
 def _answer(b: Builder, interface: int, base: str, name: str, function: ty.Function) -> str:
     """The harmless answer of a call that does not reach out."""
     noted = ""
-    if (base, name) in NOTED and function.params and not ty.signature(function).spilled:
+    if (base, name) in NOTED and len(function.params) == 2 and not ty.signature(function).spilled:
         noted = _note(b, interface, base, name, function)
     signature = ty.signature(function)
     if function.result is None:
         return noted
-    if name.endswith(".address-family") and signature.result == "i32" and not signature.returns_pointer:
+    if name.endswith(".address-family") and _is_stub(b, function) and isinstance(function.result, ty.Enum):
         return "(local.get 0)"
     made = _family(function) if isinstance(function.result, ty.Result) else None
     stores = _neutral(b, function.result, RESULT, made)
     if stores is None:
-        return f"{noted} unreachable"
+        return f"{noted} {_told(b, interface, base, name)} unreachable"
+    wanted = function.result.ok if isinstance(function.result, ty.Result) else None
+    if wanted is not None and _neutral(b, wanted, RESULT) is None:
+        noted += _told(b, interface, base, name)  # the only answer left is the error
     if signature.returns_pointer:
         return f"{noted} {stores} (i32.const {RESULT})"
     # A single core value: lay it out in memory, then read it back as the type says.
@@ -138,10 +156,22 @@ def _answer(b: Builder, interface: int, base: str, name: str, function: ty.Funct
     return f"{noted} {stores} {load}"
 
 
+def _told(b: Builder, interface: int, base: str, name: str) -> str:
+    capability = next(c for prefix, c in CAPABILITIES.items() if base.startswith(prefix))
+    return b.tell(b.site(interface, name, capability))
+
+
 def _family(function: ty.Function) -> str | None:
     """A socket keeps the address family that it was made for, as its representation."""
-    named = {n: at for (n, _), at in zip(function.params, ty.parameter_positions(function), strict=True)}
-    return get(named["address-family"]) if "address-family" in named else None
+    named = {n: (t, at) for (n, t), at in zip(function.params, ty.parameter_positions(function), strict=True)}
+    t, at = named.get("address-family", (None, 0))
+    return get(at) if isinstance(t, ty.Enum) else None
+
+
+def _is_stub(b: Builder, function: ty.Function) -> bool:
+    """Whether a function is a method of an object that the guard made."""
+    this = function.params[0][1] if function.params else None
+    return isinstance(this, ty.Borrow) and b.kinds[this.resource] is Kind.STUB
 
 
 def _neutral(b: Builder, t: ty.Type, at: int, rep: str | None = None) -> str | None:
@@ -199,14 +229,13 @@ def _ready(b: Builder, pollable: int) -> str:
 
 def _note(b: Builder, interface: int, base: str, name: str, function: ty.Function) -> str:
     """Text that tells the host what an object is being told: a string, or the number of a case."""
-    (_, subject), (_, value) = function.params[0], function.params[1]
-    if not isinstance(subject, ty.Borrow) or b.kinds[subject.resource] is not Kind.STUB:
-        return ""
+    value = function.params[1][1]
     # A method is a variant whose last case is a string, a scheme an option of one, the rest are options of a string.
-    core = ty.flat(value)
     inner = value.payload if isinstance(value, ty.Option) else value
     cases = ty.cases(inner)
-    if core[-2:] != ("i32", "i32") or len(core) < 3:
+    text = inner if cases is None else cases[-1][1]
+    core = ty.flat(value)
+    if not _is_stub(b, function) or not isinstance(text, ty.String) or set(core) != {"i32"} or len(core) < 3:
         return ""
     pointer, length = len(core) - 1, len(core)
     case = f"(i32.sub {get(1)} (i32.const 1))" if cases is None else get(pointer - 1)

@@ -16,9 +16,9 @@ def plan_text(plan: Plan) -> str:
         "",
         "It gets:",
     ]
-    for number, preopen in enumerate(plan.preopens):
+    for preopen in plan.preopens:
         if not preopen.decoy:
-            lines += _preopen(plan, number, preopen)
+            lines += _preopen(plan, preopen)
     if all(p.decoy for p in plan.preopens):
         lines.append("  files        none")
     for name, stream in (("stdin", plan.stdin), ("stdout", plan.stdout), ("stderr", plan.stderr)):
@@ -31,12 +31,12 @@ def plan_text(plan: Plan) -> str:
     lines.append(f"  random       {_random(plan)}")
     lines.append("  network      none")
     lines += ["", "Bounds:"]
-    lines.append(f"  memory       {limits.memory:,} bytes, over all memories and tables")
+    lines.append(f"  memory       {_size(limits.memory)}, over all memories and tables")
     lines.append(f"  deadline     {limits.deadline:g} s, compiling and waiting included")
     lines.append(f"  fuel         {'not counted' if limits.fuel is None else f'{limits.fuel:,}'}")
-    lines.append(f"  output       {limits.output:,} bytes")
+    lines.append(f"  output       {_size(limits.output)}")
     lines.append(f"  handles      {limits.handles:,} open at once")
-    lines.append(f"  disk         {limits.disk:,} bytes written to files")
+    lines.append(f"  disk         {_size(limits.disk)} written to files")
     lines.append(f"  events       {limits.events:,} refusals one by one, further ones counted")
     lines += ["", "It imports:"]
     words = {"wasmtime": "served by Wasmtime", "guard": "served through the guard", "refused": "refused, call by call"}
@@ -44,17 +44,23 @@ def plan_text(plan: Plan) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _preopen(plan: Plan, number: int, preopen: Preopen) -> list[str]:
+def _size(size: int) -> str:
+    """Bytes, in the largest unit that says them exactly."""
+    for unit, name in ((1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")):
+        if size and size % unit == 0:
+            return f"{size // unit:,} {name}"
+    return f"{size:,} bytes"
+
+
+def _preopen(plan: Plan, preopen: Preopen) -> list[str]:
     access = "read and write" if preopen.writable else "read only"
     lines = [f"  {escape(preopen.guest):<12} {escape(preopen.host or '')}  {access}"]
     if preopen.hard_links:
         lines.append("               files with several names are opened too")
     lines += [f"               except {escape(glob)}" for glob in preopen.excepted]
     for path, other in preopen.inner:
-        at = plan.preopens[other]
-        lines.append(
-            f"               except {escape(path)}, which is granted apart ({'read and write' if at.writable else 'read only'})"
-        )
+        apart = "read and write" if plan.preopens[other].writable else "read only"
+        lines.append(f"               except {escape(path)}, which is granted apart ({apart})")
     lines += [f"               except {escape(path)}, where another directory stands" for path in preopen.masked]
     return lines
 
@@ -75,7 +81,8 @@ def _stream(name: str, stream: StreamPlan) -> str:
 def _environment(plan: Plan) -> str:
     if plan.environment is None:
         return "empty, not granted"
-    return ", ".join(f"{escape(n)} ({len(v)} characters)" for n, v in plan.environment) or "empty"
+    shown = (f"{escape(n)} ({len(v):,} character{'' if len(v) == 1 else 's'})" for n, v in plan.environment)
+    return ", ".join(shown) or "empty"
 
 
 def _arguments(plan: Plan) -> str:

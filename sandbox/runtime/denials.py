@@ -1,4 +1,4 @@
-"""From what a worker reports to what happened, in words: who asked for what, why it was refused, and what would grant it."""
+"""From what a worker reports to what happened: who asked for what, why it was refused, what would grant it."""
 
 from __future__ import annotations
 
@@ -8,14 +8,15 @@ from typing import Any
 
 from sandbox.audit.events import Happening
 from sandbox.audit.quote import yaml_scalar
-from sandbox.guard.sites import Reason, Site
+from sandbox.guard.sites import Reason, Site, site_from_data
 from sandbox.plan import Plan, Preopen
 
 NO_PREOPEN = 0xFFFF_FFFF
 
 FIXED = {
     Reason.SPECIAL_FILE: "a device, FIFO or socket; only regular files and directories may be opened",
-    Reason.HARD_LINK: "the file has several names, or would get one more; hard links are refused unless the grant allows them",
+    Reason.HARD_LINK: "the file has several names, or would get one more;"
+    " hard links are refused unless the grant allows them",
     Reason.ACROSS_GRANTS: "files are not moved or linked from one granted directory to another",
     Reason.LEADS_OUT: "the path leads out of the granted directory",
     Reason.MASKED: "another granted directory stands at this path",
@@ -42,24 +43,27 @@ NOT_YET = {
     "sockets": "sockets are not granted, and no policy can grant them yet",
     "dns": "looking up names is not granted, and no policy can grant it yet",
     "http": "HTTP is not granted, and no policy can grant it yet",
+    "clocks": "time zones are served to no component",
 }
 
-_LINE = {"stdio": "stdio", "clocks": "clocks"}
+PERMISSIONS = "the host's own permissions refuse it"
+MAX_LINKS = 40
+"""Symbolic links that a path may go through, as the kernel has it."""
 
 
 class Explainer:
     """Explains the messages of one run."""
 
-    def __init__(self, plan: Plan, sites: Sequence[Site] = ()) -> None:
-        self.plan, self.sites = plan, tuple(sites)
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
         self.root = f"components.{plan.component}"
         self.bounds: set[str] = set()
         """Bounds that were reached while the guest went on: ``limits.handles``, ``limits.disk``."""
 
     def happening(self, message: Sequence[Any]) -> Happening:
         """What ``denied``, ``pair`` or ``refused`` reports."""
-        kind, time, number = message[:3]
-        site = self.sites[number]
+        kind, time = message[:2]
+        site = site_from_data(message[2])
         if kind == "refused":
             return self._refused(site, time, message[3], message[4])
         return self._path(site, time, message)
@@ -101,8 +105,8 @@ class Explainer:
             target = self.plan.preopens[other]
             resource = f"{resource} -> {_shown(target, other_base, other_path)}"
             if reason is Reason.UNGRANTED and not preopen.decoy:
-                preopen, resolved = target, None
-            elif reason is Reason.NATIVE and preopen.writable and not _outside(preopen, base, path):
+                path, resolved = other_path, None
+            elif reason is Reason.NATIVE and self._native(preopen, base, path, writes)[1] == PERMISSIONS:
                 preopen, base, path = target, other_base, other_path
         elif len(message) > 7:
             resource = f"{resource} -> {message[7]}"
@@ -121,8 +125,10 @@ class Explainer:
             case Reason.DISK:
                 return self._bound(site, time, "disk", resource, resolved)
             case Reason.NATIVE:
-                why, key, grant = self._native(preopen, base, path, writes)
+                preopen, why, key, grant = self._native(preopen, base, path, writes)
             case Reason.EXCEPTED:
+                inner = self._deciding(preopen, base, path)
+                preopen = inner if inner.excepted else preopen
                 why, key, grant = "the policy excepts this path", "except", None
             case Reason.HARD_LINK:
                 grant = _with(preopen, "hard-links: allow") if not preopen.routed else None
@@ -134,21 +140,27 @@ class Explainer:
             site, time, why, self.plan.line(route), resource=resource, resolved=resolved, grant=grant
         )
 
-    def _native(self, preopen: Preopen, base: str, path: str, writes: bool) -> tuple[str, str, str | None]:
-        """What Wasmtime or the host refused: the reason, the key of the grant that decides, and what would grant it."""
-        if preopen.decoy:
-            return "the root directory is not granted; the component sees an empty one", "", None
-        if _outside(preopen, base, path):
-            return "the path leads out of the granted directory", "host", None
-        if writes and not preopen.writable:
-            return "the directory is granted for reading only", "access", _with(preopen, "", access="write")
-        found = _resolved(preopen, base, path)
-        real = os.path.realpath(os.path.dirname(found)) if found else None
-        final = os.path.realpath(found) if found else None
-        for at in (real, final):
-            if at is not None and preopen.host is not None and not _below(at, preopen.host):
-                return "a symbolic link leads out of the granted directory", "host", None
-        return "the host's own permissions refuse it", "host", None
+    def _native(self, preopen: Preopen, base: str, path: str, writes: bool) -> tuple[Preopen, str, str, str | None]:
+        """What Wasmtime or the host refused: the grant that decides, the reason, the key, and what would grant it."""
+        if preopen.host is None:
+            return preopen, "the root directory is not granted; the component sees an empty one", "", None
+        if _outside(path):
+            return preopen, "the path leads out of the granted directory", "host", None
+        inner = self._deciding(preopen, base, path)
+        if writes and not inner.writable:
+            return inner, "the directory is granted for reading only", "access", _with(inner, "", access="write")
+        if _linked_out(preopen.host, _text(base), _text(path)):
+            return preopen, "a symbolic link leads out of the granted directory", "host", None
+        return inner, PERMISSIONS, "host", None
+
+    def _deciding(self, preopen: Preopen, base: str, path: str) -> Preopen:
+        """The grant that decides a path, where another lies inside the one that the guest went through."""
+        names = _names(f"{_text(base)}/{_text(path)}")
+        inner = {_names(p): to for p, to in preopen.inner}
+        for cut in range(len(names), 0, -1):
+            if names[:cut] in inner:
+                return self.plan.preopens[inner[names[:cut]]]
+        return preopen
 
     def _bound(self, site: Site, time: float, name: str, resource: str | None, resolved: str | None) -> Happening:
         reasons = {
@@ -217,8 +229,41 @@ def _resolved(preopen: Preopen, base: str, path: str) -> str | None:
     return path if path.startswith("/") else os.path.normpath("/".join((preopen.host, _text(base), path)))
 
 
-def _outside(preopen: Preopen, base: str, path: str) -> bool:
-    """Whether a path leads out by its own words. ``base`` is a directory that was opened, so ``..`` stops there."""
+def _names(path: str) -> tuple[str, ...]:
+    """The names in a path, ``.`` and ``..`` worked out."""
+    out: list[str] = []
+    for name in path.split("/"):
+        if name == "..":
+            del out[-1:]
+        elif name not in ("", "."):
+            out.append(name)
+    return tuple(out)
+
+
+def _linked_out(root: str, base: str, path: str) -> bool:
+    """Whether a path leaves ``root`` by a symbolic link, be it only for a part of the way."""
+    steps, at, links = [*base.split("/"), *path.split("/")][::-1], root, 0
+    while steps and links < MAX_LINKS:
+        name = steps.pop()
+        if name in ("", "."):
+            continue
+        at = os.path.dirname(at) if name == ".." else f"{at.rstrip('/')}/{name}"
+        if not _below(at, root):
+            return True
+        try:
+            target = os.readlink(at)
+        except (OSError, ValueError):
+            continue
+        if target.startswith("/"):
+            return True
+        links += 1
+        at = os.path.dirname(at)
+        steps += target.split("/")[::-1]
+    return False
+
+
+def _outside(path: str) -> bool:
+    """Whether a path leads out of the directory that it is relative to by its own words."""
     if path.startswith("/"):
         return True
     depth = 0
@@ -254,9 +299,8 @@ def _address(raw: str) -> str | None:
     """The flattened ``ip-socket-address`` (or an option of one) that a guest passed, as text."""
     data = raw.encode("latin-1")
     words = [int.from_bytes(data[i : i + 8], "little") for i in range(0, len(data), 8)]
-    if len(words) == 13:
-        if words.pop(0) == 0:
-            return None
+    if len(words) == 13 and words.pop(0) == 0:
+        return None
     if len(words) != 12:
         return None
     family, port, *rest = words

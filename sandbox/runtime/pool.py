@@ -5,29 +5,87 @@ from __future__ import annotations
 import os
 import threading
 import time
+import weakref
 from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING
 
 from sandbox.component import ComponentError
-from sandbox.plan import Plan
+from sandbox.plan import Plan, PlanError
 from sandbox.policy.model import Policy
 from sandbox.runtime.cache import Cache, default_directory
 from sandbox.runtime.outcome import Outcome
 from sandbox.runtime.process import WorkerProcess
-from sandbox.runtime.session import UsageError, choose, execute, plan_of, resolve_call
+from sandbox.runtime.session import UsageError, choose, execute, plan_of, record_refusal, resolve_call
 
 if TYPE_CHECKING:
     from sandbox.audit.sink import LineSink, Sink
 
-__all__ = ["ComponentError", "Sandbox", "run"]
+
+class _Workers:
+    """Idle workers. Apart from its ``Sandbox``, so that they can be ended when that is forgotten."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.idle: list[WorkerProcess] = []
+        self.closed = False
+
+    def take(self) -> WorkerProcess:
+        """A worker of the caller's own. Raises ``UsageError`` after ``close``."""
+        while True:
+            with self.lock:
+                if self.closed:
+                    raise UsageError("the sandbox is closed")
+                worker = self.idle.pop() if self.idle else None
+            if worker is None:
+                return WorkerProcess.spawn()
+            if worker.alive():
+                return worker
+            worker.close()
+
+    def give(self, worker: WorkerProcess, reusable: bool) -> None:
+        with self.lock:
+            if reusable and not self.closed:
+                self.idle.append(worker)
+                return
+        worker.kill()
+        worker.close()
+
+    def close(self) -> None:
+        with self.lock:
+            self.closed = True
+            idle, self.idle = self.idle, []
+        for worker in idle:
+            worker.stop()
+        for worker in idle:
+            worker.kill()
+            worker.close()
+
+    def forget(self) -> None:
+        """In a process that was forked: the idle workers are its parent's."""
+        self.lock = threading.Lock()
+        idle, self.idle = self.idle, []
+        for worker in idle:
+            worker.close()
+
+
+_all: weakref.WeakSet[_Workers] = weakref.WeakSet()
+
+
+def _forked() -> None:
+    for workers in list(_all):
+        workers.forget()
+
+
+os.register_at_fork(after_in_child=_forked)
 
 
 class Sandbox:
     """Runs the components of a policy. Safe to use from several threads: each run has a worker to itself.
 
-    A worker is kept for the next run unless the run was killed. Memory of one run is gone before the next begins: every
-    run has a store, and so an instance of everything, of its own.
+    A worker is kept for the next run unless the run was killed, or read a standard input that it was not granted.
+    Memory of one run is gone before the next begins: every run has a store, and so an instance of everything, of its
+    own. A process that is forked starts workers of its own.
     """
 
     def __init__(
@@ -37,25 +95,25 @@ class Sandbox:
         audit: str | os.PathLike[str] | Sink | None = None,
         cache: str | os.PathLike[str] | None = None,
     ) -> None:
-        """``audit`` is a file that every run's trail is appended to, or a sink; ``cache`` a directory of the user's own.
+        """``audit`` is a file that each run's trail is appended to, or a sink; ``cache`` a directory of the user's own.
 
         Raises ``PolicyError`` or ``CacheError``; ``SinkError`` where the trail cannot be written.
         """
         self.policy = policy if isinstance(policy, Policy) else Policy.load(policy)
         self._cache = Cache(default_directory() if cache is None else cache)
-        self._lock = threading.Lock()
-        self._idle: list[WorkerProcess] = []
-        self._closed = False
         self._owned: LineSink | None = None
-        self._trail_path: str | None = None
+        self._writes: list[tuple[str, str]] = []
         self._sink: Sink | None
         if audit is None or not isinstance(audit, (str, os.PathLike)):
             self._sink = audit
         else:
             from sandbox.audit.sink import open_path
 
-            self._trail_path = os.path.realpath(audit)
+            self._writes = [("the audit trail", os.path.realpath(audit))]
             self._sink = self._owned = open_path(os.fspath(audit))
+        self._workers = _Workers()
+        _all.add(self._workers)
+        weakref.finalize(self, self._workers.close)
 
     def __enter__(self) -> Sandbox:
         return self
@@ -66,21 +124,18 @@ class Sandbox:
         self.close()
 
     def close(self) -> None:
-        """End the idle workers and close the trail. A run that is still going on ends its own worker."""
-        with self._lock:
-            self._closed = True
-            idle, self._idle = self._idle, []
-        for worker in idle:
-            worker.kill()
-            worker.close()
+        """End the idle workers and close the trail. A run that is still going on ends its own worker.
+
+        Close a sandbox with a trail when its runs have ended: what they record afterwards is lost, and they say so.
+        """
+        self._workers.close()
         if self._owned is not None:
             self._owned.close()
 
     def plan(self, component: str | None = None, *, arguments: Sequence[str] | None = None) -> Plan:
         """What a run of ``component`` would get. Raises ``UsageError``, ``ComponentError`` or ``PlanError``."""
-        writes = [("the audit trail", self._trail_path)] if self._trail_path else []
         chosen = choose(self.policy, component)
-        return plan_of(self.policy, chosen, self._cache, arguments=arguments, writes=writes)
+        return plan_of(self.policy, chosen, self._cache, arguments=arguments, writes=self._writes)
 
     def run(
         self, component: str | None = None, *, arguments: Sequence[str] | None = None, stdin: bytes = b""
@@ -92,38 +147,39 @@ class Sandbox:
         run ended is always an ``Outcome``.
         """
         started = time.monotonic()
-        plan = self.plan(component, arguments=arguments)
+        plan = self._plan(component, arguments)
         return self._execute(
             lambda worker: execute(plan, worker, self._cache, stdin=stdin, sink=self._sink, started=started)
         )
 
     def call(self, component: str | None, function: str, *arguments: str, stdin: bytes = b"") -> Outcome:
-        """Call a typed export, ``operations.add``, with arguments in WAVE; the outcome's ``value`` is the result in WAVE."""
+        """Call a typed export, ``operations.add``, with arguments in WAVE; ``value`` is then the result in WAVE.
+
+        Raises as ``run`` does.
+        """
         started = time.monotonic()
-        plan = self.plan(component)
+        plan = self._plan(component, None)
         call = resolve_call(plan, function, arguments)
         return self._execute(
             lambda worker: execute(plan, worker, self._cache, call=call, stdin=stdin, sink=self._sink, started=started)
         )
 
+    def _plan(self, component: str | None, arguments: Sequence[str] | None) -> Plan:
+        """The plan of a run; where there is none, the trail says why."""
+        try:
+            return self.plan(component, arguments=arguments)
+        except (PlanError, ComponentError) as error:
+            if self._sink is not None:
+                record_refusal(error, self.policy.file, choose(self.policy, component).name, self._sink)
+            raise
+
     def _execute(self, run: Callable[[WorkerProcess], tuple[Outcome, bool]]) -> Outcome:
-        with self._lock:
-            if self._closed:
-                raise UsageError("the sandbox is closed")
-            worker = self._idle.pop() if self._idle else None
-        if worker is None:
-            worker = WorkerProcess.spawn()
+        worker = self._workers.take()
         reusable = False
         try:
             outcome, reusable = run(worker)
         finally:
-            with self._lock:
-                kept = reusable and not self._closed
-                if kept:
-                    self._idle.append(worker)
-            if not kept:
-                worker.kill()
-                worker.close()
+            self._workers.give(worker, reusable)
         return outcome
 
 

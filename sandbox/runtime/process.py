@@ -7,7 +7,6 @@ import os
 import signal
 import socket
 import sys
-from pathlib import Path
 from typing import Any
 
 MESSAGE = 1 << 18
@@ -26,10 +25,11 @@ class WorkerProcess:
         """A worker that is a copy of this process. Only for a process with a single thread."""
         mine, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         read, write = os.pipe2(os.O_CLOEXEC)
+        parent = os.getpid()
         pid = os.fork()
         if pid == 0:
             try:
-                _become_worker(theirs.fileno(), write)
+                _become_worker(parent, theirs.fileno(), write)
             except BaseException as error:  # noqa: BLE001 - nothing may escape into the copied program
                 os.write(2, f"{type(error).__name__}: {error}\n".encode("utf-8", "replace"))
             finally:
@@ -40,33 +40,41 @@ class WorkerProcess:
 
     @classmethod
     def spawn(cls) -> WorkerProcess:
-        """A worker in an interpreter of its own, for programs with threads."""
+        """A worker in an interpreter of its own, for programs with threads. Raises ``OSError``."""
         import subprocess
 
         mine, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         read, write = os.pipe2(os.O_CLOEXEC)
-        root = str(Path(__file__).resolve().parent.parent.parent)
-        code = "import sys; sys.path.insert(0, sys.argv[2]); from sandbox.runtime.worker import serve; serve(int(sys.argv[1]), watch=True)"
-        child = subprocess.Popen(
-            [sys.executable, "-I", "-c", code, str(theirs.fileno()), root],
-            stdin=subprocess.DEVNULL,
-            stdout=write,
-            stderr=write,
-            pass_fds=[theirs.fileno()],
-            env={},
-        )
-        child.returncode = 0  # reaped below, not by the subprocess module
-        theirs.close()
-        os.close(write)
+        try:
+            # Isolated from the environment and the working directory: it finds modules where this process does.
+            code = (
+                "import json, sys; sys.path[:] = json.loads(sys.argv[2]);"
+                "from sandbox.runtime.worker import serve; serve(int(sys.argv[1]), watch=True)"
+            )
+            child = subprocess.Popen(
+                [sys.executable, "-I", "-c", code, str(theirs.fileno()), json.dumps(_search_path())],
+                stdin=subprocess.DEVNULL,
+                stdout=write,
+                stderr=write,
+                pass_fds=[theirs.fileno()],
+                env={name: os.environ[name] for name in ("LD_LIBRARY_PATH",) if name in os.environ},
+                process_group=0,  # an interrupt from the terminal is for this process to act on
+            )
+        except BaseException:
+            mine.close()
+            os.close(read)
+            raise
+        finally:
+            theirs.close()
+            os.close(write)
+        child.returncode = 0  # it is this object that waits for it, not the subprocess module
         return cls(child.pid, mine, read)
 
     def send(self, job: dict[str, Any], descriptors: list[int]) -> None:
         """Give the worker a job. Raises ``OSError`` where it is dead."""
         memory = os.memfd_create("job", os.MFD_CLOEXEC)
         try:
-            data = memoryview(json.dumps(job).encode())
-            while data:
-                data = data[os.write(memory, data) :]
+            write_all(memory, json.dumps(job).encode())
             socket.send_fds(self.end, [b"job"], [memory, *descriptors])
         finally:
             os.close(memory)
@@ -79,29 +87,41 @@ class WorkerProcess:
             return None
         return json.loads(data) if data else None
 
-    def kill(self) -> int:
-        """End the worker at once, wherever it is, and return its wait status."""
+    def alive(self) -> bool:
+        """Whether the worker has not ended, as far as is known by now."""
+        if self.status is None:
+            try:
+                pid, status = os.waitpid(self.pid, os.WNOHANG)
+            except ChildProcessError:
+                pid, status = self.pid, 0
+            if pid:
+                self.status = status
+        return self.status is None
+
+    def stop(self) -> None:
+        """Have the worker end, wherever it is, without waiting for it."""
         if self.status is None:
             try:
                 os.kill(self.pid, signal.SIGKILL)
             except ProcessLookupError:
                 pass
-            self.wait()
-        return self.status or 0
 
-    def wait(self) -> int:
-        """Wait for a worker that has hung up; its wait status."""
+    def kill(self) -> int:
+        """End the worker at once, wherever it is, and return its wait status."""
+        self.stop()
         if self.status is None:
             try:
                 _, self.status = os.waitpid(self.pid, 0)
-            except ChildProcessError:
+            except ChildProcessError:  # the program that this runs in has waited for all of its children
                 self.status = 0
         return self.status
 
     def close(self) -> None:
         """Let go of a worker that is dead and has been heard out."""
         self.end.close()
-        _close(self.diagnostics)
+        if self.diagnostics >= 0:
+            os.close(self.diagnostics)
+            self.diagnostics = -1
 
     def said(self) -> str:
         """What the dead process printed, bounded."""
@@ -113,21 +133,31 @@ class WorkerProcess:
         return text.decode("utf-8", "replace").strip()
 
 
-def _close(descriptor: int) -> None:
-    try:
-        os.close(descriptor)
-    except OSError:
-        pass
+def write_all(descriptor: int, data: bytes) -> None:
+    """Write all of ``data``. Raises ``OSError``."""
+    view = memoryview(data)
+    while view:
+        view = view[os.write(descriptor, view) :]
 
 
-def _become_worker(end: int, diagnostics: int) -> None:
+def _search_path() -> list[str]:
+    """Where this process finds modules; this package above all."""
+    root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    found = [os.path.abspath(path) for path in sys.path if path]
+    return found if root in found else [*found, root]
+
+
+def _become_worker(parent: int, end: int, diagnostics: int) -> None:
     import ctypes
 
     from sandbox.runtime.worker import close_all_but, serve
 
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
     set_parent_death_signal = 1
     ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != parent:
+        return  # it died before it could be watched
     os.dup2(diagnostics, 1)
     os.dup2(diagnostics, 2)
     close_all_but({end})

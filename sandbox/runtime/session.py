@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+from sandbox.audit.events import Event, Happening
 from sandbox.audit.trail import Trail, new_run
-from sandbox.component import Facts, read_component
+from sandbox.component import ComponentError, Facts, read_component
 from sandbox.host import absolute, read_host
-from sandbox.plan import Plan, make_plan
+from sandbox.plan import Plan, PlanError, make_plan
 from sandbox.policy.codec import policy_from_data, policy_to_data
+from sandbox.policy.errors import PolicyError
 from sandbox.policy.file import policy_directory, read_policy_file
 from sandbox.policy.model import ComponentPolicy, Policy
 from sandbox.runtime.cache import Cache, identity, key
-from sandbox.runtime.outcome import Outcome
+from sandbox.runtime.outcome import Outcome, Status
 from sandbox.runtime.supervisor import Call, Request, Supervisor
 
 if TYPE_CHECKING:
@@ -28,19 +31,17 @@ class UsageError(Exception):
 
 
 def cached_policy(path: str | os.PathLike[str], cache: Cache) -> Policy:
-    """The policy at ``path``; read by the parser only if these bytes were never found valid. Raises ``PolicyError``."""
+    """The policy at ``path``; parsed only if these bytes were never found valid. Raises ``PolicyError``."""
     text = read_policy_file(path)
-    import hashlib
-
-    digest = f"sha256:{hashlib.sha256(text).hexdigest()}"
+    digest = _digest(text)
     file, directory = os.fspath(path), policy_directory(path)
     name = f"{key('policy', digest, file, directory, _language())}.policy"
-    data = cache.read(name)
-    if data is not None:
-        try:
-            return policy_from_data(data)
-        except ValueError:
-            pass  # a damaged file: read the policy itself
+    try:
+        policy = policy_from_data(cache.read(name))
+        if (policy.digest, policy.file, policy.directory) == (digest, file, directory):
+            return policy
+    except ValueError:
+        pass  # never kept, or damaged: read the policy itself
     from sandbox.policy.load import parse_policy
 
     policy = parse_policy(text, file=file, directory=directory)
@@ -48,28 +49,34 @@ def cached_policy(path: str | os.PathLike[str], cache: Cache) -> Policy:
     return policy
 
 
+def _digest(data: bytes) -> str:
+    return f"sha256:{hashlib.sha256(data).hexdigest()}"
+
+
 def _language() -> list[object]:
     """The identity of the policy language's own sources: what an older version found valid is read again."""
+    root = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    policy = os.path.join(root, "policy")
+    paths = [os.path.join(policy, name) for name in sorted(os.listdir(policy)) if name.endswith(".py")]
     found: list[object] = []
-    for name in ("policy", "source.py"):
-        path = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), name)
-        names = sorted(os.listdir(path)) if os.path.isdir(path) else [""]
-        for file in names:
-            if file.endswith(".py") or not file:
-                info = os.stat(os.path.join(path, file) if file else path)
-                found.append([file, info.st_size, info.st_mtime_ns])
+    for path in [*paths, os.path.join(root, "source.py")]:
+        info = os.stat(path)
+        found.append([path, info.st_size, info.st_mtime_ns])
     return found
 
 
 def cached_facts(path: str, cache: Cache) -> Facts:
-    """The facts of the component at ``path``; read again unless the file is known to be unchanged. Raises ``ComponentError``."""
+    """The facts of the component at ``path``; read again unless the file is known to be unchanged.
+
+    Raises ``ComponentError``.
+    """
     known = identity(path)
     name = f"{key('facts', os.path.realpath(path), path, known)}.facts" if known else None
     if name is not None:
         try:
             return Facts.from_data(cache.read(name))
         except ValueError:
-            pass
+            pass  # never kept, or damaged: read the component itself
     facts = read_component(path)
     if name is not None and identity(path) == known:
         cache.write(name, facts.to_data())
@@ -86,11 +93,12 @@ def choose(policy: Policy, name: str | None) -> ComponentPolicy:
     for component in policy.components:
         if component.name == name:
             return component
-    raise UsageError(f"{policy.file} has no component {name!r}")
+    names = ", ".join(c.name for c in policy.components)
+    raise UsageError(f"{policy.file} has no component {name!r}; it has {names}")
 
 
 def source_of(policy: Policy, component: ComponentPolicy, given: str | None) -> str:
-    """The path of the component's file: the caller's, or the policy's. Raises ``UsageError`` where neither names one."""
+    """The path of the component's file: the caller's, or the policy's. Raises ``UsageError`` if neither names one."""
     if given is not None:
         return given
     if component.source is None:
@@ -109,13 +117,34 @@ def plan_of(
 ) -> Plan:
     """The plan of one run. Raises ``UsageError``, ``ComponentError`` or ``PlanError``."""
     facts = cached_facts(source_of(policy, component, source), cache)
-    host = read_host(component, policy.directory, str(cache.directory))
+    host = read_host(component, policy.directory, cache.directory)
     return make_plan(policy, component, facts, host, arguments, writes)
 
 
-def resolve_call(plan: Plan, name: str, arguments: Sequence[str]) -> Call:
-    """The export that ``name`` means: ``operations.add`` (last name of an interface), ``add``, or ``ns:pkg/iface@1.0.0#add``.
+def check_streams(plan: Plan, sink: Sink | None) -> None:
+    """Refuse a trail that goes where the component writes too: it could forge it. Raises ``UsageError``."""
+    descriptor = getattr(sink, "fileno", lambda: None)()
+    if not isinstance(descriptor, int):
+        return
+    trail = os.fstat(descriptor)
+    for name, stream, number in (("standard output", plan.stdout, 1), ("standard error", plan.stderr, 2)):
+        if stream.mode != "inherit":
+            continue
+        try:
+            own = os.fstat(number)
+        except OSError:
+            continue
+        if (own.st_dev, own.st_ino) == (trail.st_dev, trail.st_ino):
+            raise UsageError(
+                f"the audit trail and the component's {name} would go to the same place, where the component could"
+                " forge events; give the trail a file or a descriptor of its own"
+            )
 
+
+def resolve_call(plan: Plan, name: str, arguments: Sequence[str]) -> Call:
+    """The export that ``name`` means: ``operations.add``, ``add`` or ``ns:package/interface@1.0.0#add``.
+
+    The first is a function of an interface by the interface's last name, the second one of the component itself.
     Raises ``UsageError`` where the component exports nothing of that name, or several things.
     """
     exports = [e.partition(" ")[::2] for e in plan.exports]
@@ -151,12 +180,14 @@ def execute(
     sink: Sink | None = None,
     started: float | None = None,
     announce: Callable[[str], None] | None = None,
+    meanwhile: Callable[[], None] | None = None,
 ) -> tuple[Outcome, bool]:
-    """Run a plan in ``worker``: the outcome, and whether the worker can take another run."""
+    """Run a plan in ``worker``: the outcome, and whether the worker can take another run. Raises ``UsageError``."""
     if call is None and plan.run is None:
         raise UsageError(
             f"{plan.source} is no command (it does not export wasi:cli/run); call one of its functions instead"
         )
+    check_streams(plan, sink)
     trail = Trail(
         run=new_run(),
         policy=plan.policy,
@@ -167,7 +198,42 @@ def execute(
         sink=sink,
     )
     request = Request(
-        call=call, stdin=stdin, started=time.monotonic() if started is None else started, announce=announce
+        call=call,
+        stdin=stdin,
+        started=time.monotonic() if started is None else started,
+        announce=announce,
+        meanwhile=meanwhile,
     )
     supervisor = Supervisor(plan, worker, cache, trail, request)
     return supervisor.run(), supervisor.reusable
+
+
+def record_refusal(
+    error: PolicyError | PlanError | ComponentError, path: str, component: str | None, sink: Sink | None
+) -> tuple[Event, ...]:
+    """The trail of a run that was refused before it began: an event for each reason, and how it ended.
+
+    ``component`` is the name of the component, where it is known. Returns the events.
+    """
+    digest = ""
+    try:
+        digest = error.policy.digest if isinstance(error, PlanError) else _digest(read_policy_file(path))
+    except PolicyError:
+        pass  # what cannot be read has none
+    reasons: list[tuple[str, int | None]]
+    if isinstance(error, PolicyError):
+        status, what = Status.POLICY, "the policy was refused"
+        reasons = [(f"{f.route}: {f.message}" if f.route else f.message, f.line) for f in error.faults]
+    elif isinstance(error, PlanError):
+        refused = error.about == "policy"
+        status = Status.POLICY if refused else Status.COMPONENT
+        what = "the policy was refused" if refused else "the component was refused"
+        reasons = [(f"{o.route}: {o.message}" if o.route else o.message, o.line) for o in error.objections]
+    else:
+        status, what, reasons = Status.COMPONENT, "the component was refused", [(str(error), None)]
+    trail = Trail(run=new_run(), policy=path, policy_digest=digest, digests={}, limit=len(reasons), sink=sink)
+    name = component or "*"
+    for reason, line in reasons:
+        trail.record(Happening(name="refused", component=name, capability="run", reason=reason, line=line))
+    ended = Happening(name="ended", component=name, capability="run", reason=what, exit_status=int(status))
+    return trail.close(ended)

@@ -1,34 +1,35 @@
-"""The worker: a process that can be killed, in which Wasmtime compiles and runs one component at a time behind its guard.
+"""The worker: a process that can be killed, in which Wasmtime compiles and runs a component at a time behind its guard.
 
-It is told what to do in jobs (plain data) and answers in messages on a socket; a denial is sent in the moment that it is
-decided, so that nothing that happens to the worker afterwards can lose it. Callbacks return values and never raise:
+It is told what to run in jobs (plain data) and answers in messages on a socket; a denial is sent in the moment that it
+is decided, so that nothing that happens to the worker afterwards can lose it. Callbacks return values and never raise:
 Wasmtime's binding carries exceptions through one global.
+
+Importing Wasmtime is most of what a short run takes, so nothing else that is slow is imported until a job needs it.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import resource
+import signal
 import socket
 import time
 from typing import TYPE_CHECKING, Any
 
-from sandbox.broker.paths import Denial, Router
-from sandbox.guard.sites import Reason, Site, site_from_data
-from sandbox.guard.state import DECOY, HARD_LINKS, ROUTED
-from sandbox.plan import Preopen
-
 if TYPE_CHECKING:
-    from wasmtime import Store
+    from wasmtime import Engine, Store
     from wasmtime import component as wasm
 
+    from sandbox.broker.paths import Router
+
 MEBIBYTE = 1 << 20
-HOST_MEMORY = 64 * MEBIBYTE
+HOST_MEMORY = 32 * MEBIBYTE
 """Bytes that the worker itself may need for a run beyond what it holds at its start: stacks, buffers, handle tables."""
 COMPILE_MEMORY = 4096 * MEBIBYTE
 """Bytes that compiling may take, whatever the policy says of running."""
+THREAD_MEMORY = 2 * MEBIBYTE
+"""Bytes of the stack of one of Wasmtime's own threads, which no run is charged with."""
 HOST_FILES = 96
 """File descriptors that the worker itself may need."""
 DENY = 0x8000_0000
@@ -52,22 +53,25 @@ class Channel:
 
     def receive(self) -> tuple[dict[str, Any], list[int]] | None:
         """The next job and the file descriptors that came with it; ``None`` when the supervisor has hung up."""
-        _, descriptors, _, _ = socket.recv_fds(self.end, 16, 8)
+        try:
+            _, descriptors, _, _ = socket.recv_fds(self.end, 16, 8)
+        except ConnectionResetError:
+            return None
         if not descriptors:
             return None
-        job = descriptors.pop(0)
-        with open(job, "rb") as file:
+        with open(descriptors.pop(0), "rb") as file:
             file.seek(0)
             return json.loads(file.read()), descriptors
 
 
 class Callbacks:
-    """What a guard may ask. One instance serves a worker's linker; ``start`` points it at the next run."""
+    """What a guard may ask. One instance serves a worker's linkers; ``start`` points it at the next run."""
 
     def __init__(self, channel: Channel) -> None:
         self.channel = channel
-        self.sites: tuple[Site, ...] = ()
-        self.preopens: tuple[Preopen, ...] = ()
+        self.sites: list[list[Any]] = []
+        self.preopens: list[dict[str, Any]] = []
+        self.directories: list[int] = []
         self.router: Router | None = None
         self.configuration: tuple[int, int, str] = (0, 0, "")
         self.random_seed = 0
@@ -75,39 +79,34 @@ class Callbacks:
         self.trap: str | None = None
         self.notes: dict[tuple[int, str], str] = {}
 
-    def start(
-        self, job: dict[str, Any], sites: tuple[Site, ...], preopens: tuple[Preopen, ...], router: Router | None
-    ) -> None:
-        self.sites, self.preopens, self.router = sites, preopens, router
-        flags = "".join(
-            chr((DECOY if p.decoy else 0) | (ROUTED if p.routed else 0) | (HARD_LINKS if p.hard_links else 0))
-            for p in preopens
-        )
-        self.configuration = (job["handles"], job["disk"], flags)
+    def start(self, job: dict[str, Any], sites: list[list[Any]], directories: list[int]) -> None:
+        self.sites, self.preopens, self.directories = sites, job["preopens"], directories
+        self.router = None
+        self.configuration = (job["handles"], job["disk"], job["flags"])
         self.random_seed = job["seed"]
         self.status = self.trap = None
         self.notes.clear()
 
     def denied(self, _: object, site: int, reason: int, grant: int, base: str, path: str) -> None:
-        self.channel.send("denied", time.time(), site, reason, grant, base, path)
+        self.channel.send("denied", time.time(), self.sites[site], reason, grant, base, path)
 
     def denied_pair(
         self, _: object, site: int, reason: int, grant: int, base: str, path: str, grant2: int, base2: str, path2: str
     ) -> None:
-        self.channel.send("pair", time.time(), site, reason, grant, base, path, grant2, base2, path2)
+        self.channel.send("pair", time.time(), self.sites[site], reason, grant, base, path, grant2, base2, path2)
 
     def refused(self, _: object, site: int, text: str, raw: str) -> None:
-        at = self.sites[site]
-        if at.capability == "http.request":
+        _, function, capability, _ = self.sites[site]
+        if capability == "http.request" and function == "handle":
             text, raw = self._request(raw).encode("utf-8", "replace").decode("latin-1"), ""
-        if at.capability == "random.secure":
+        if capability == "random.secure":
             self.trap = "secure random numbers are not granted"
-        elif at.function == "get-directories":
+        elif function == "get-directories":
             self.trap = "the granted directories were asked for again, beyond the bound on open handles"
-        self.channel.send("refused", time.time(), site, text, raw)
+        self.channel.send("refused", time.time(), self.sites[site], text, raw)
 
     def note(self, _: object, site: int, number: int, case: int, text: str) -> None:
-        what = self.sites[site].capability.removeprefix("note.")
+        what = self.sites[site][2].removeprefix("note.")
         if not text:
             names = METHODS if what == "method" else SCHEMES if what == "scheme" else ()
             text = names[case] if case < len(names) else ""
@@ -120,32 +119,46 @@ class Callbacks:
         return f"{said['method'] or 'GET'} {said['scheme'] or 'http'}://{said['authority']}{said['path']}"
 
     def route(self, _: object, site: int, intent: int, grant: int, base: str, path: str) -> tuple[int, str]:
-        assert self.router is not None
-        found = self.router.route(grant, _path(base), _path(path), intent)
-        if isinstance(found, Denial):
-            reason = int(found.reason) | (int(Reason.WRITES) if intent & 2 else 0)
-            self.channel.send("denied", time.time(), site, reason, grant, base, path)
-            return DENY | found.error, ""
-        return found.preopen, _bytes(found.path)
+        from sandbox.broker.paths import MUTATES, Place
+        from sandbox.guard.sites import Reason
+
+        found = self._router().route(grant, _path(base), _path(path), intent)
+        if isinstance(found, Place):
+            return found.preopen, _bytes(found.path)
+        if found.reason is not None:
+            writes = int(Reason.WRITES) if intent & MUTATES else 0
+            self.denied(None, site, int(found.reason) | writes, grant, base, path)
+        return DENY | found.error, ""
 
     def route_pair(
         self, _: object, site: int, intent: int, grant: int, base: str, path: str, grant2: int, base2: str, path2: str
     ) -> tuple[int, str, str]:
+        """Route a rename, or judge the target of a new symbolic link, which comes as ``path2``."""
+        from sandbox.broker.paths import Denial
+        from sandbox.guard.sites import Reason
+
         writes = int(Reason.WRITES)
-        if self.sites[site].function.endswith(".symlink-at"):
-            denial = Router(self.preopens, ()).link_target(grant, _path(path2))
-            if denial is None:
+        if self.sites[site][1].endswith(".symlink-at"):
+            denial = self._router().link_target(grant, _path(path2))
+            if denial is None or denial.reason is None:
                 return grant, path, path2
-            self.channel.send("denied", time.time(), site, int(denial.reason) | writes, grant, base, path, _text(path2))
+            reason = int(denial.reason) | writes
+            self.channel.send("denied", time.time(), self.sites[site], reason, grant, base, path, _text(path2))
             return DENY | denial.error, "", ""
-        assert self.router is not None
-        found = self.router.rename(grant, _path(base), _path(path), _path(base2), _path(path2))
+        found = self._router().rename(grant, _path(base), _path(path), _path(base2), _path(path2), intent)
         if isinstance(found, Denial):
-            self.channel.send(
-                "pair", time.time(), site, int(found.reason) | writes, grant, base, path, grant2, base2, path2
-            )
+            if found.reason is not None:
+                self.denied_pair(None, site, int(found.reason) | writes, grant, base, path, grant2, base2, path2)
             return DENY | found.error, "", ""
         return found[0].preopen, _bytes(found[0].path), _bytes(found[1].path)
+
+    def _router(self) -> Router:
+        if self.router is None:
+            from sandbox.broker.paths import Router
+            from sandbox.plan import preopen_from_data
+
+            self.router = Router([preopen_from_data(p) for p in self.preopens], self.directories)
+        return self.router
 
     def config(self, _: object) -> tuple[int, int, str]:
         return self.configuration
@@ -170,8 +183,13 @@ class Callbacks:
         }
 
 
+def _text(latin: str) -> str:
+    """Guest bytes, one a character, as text that can be shown."""
+    return latin.encode("latin-1").decode("utf-8", "replace")[:MAX_TEXT]
+
+
 def _path(latin: str) -> str:
-    """A guest's path, which crosses byte by byte, as the host names files."""
+    """Guest bytes, one a character, as Python names paths."""
     return os.fsdecode(latin.encode("latin-1"))
 
 
@@ -179,91 +197,38 @@ def _bytes(path: str) -> str:
     return os.fsencode(path).decode("latin-1")
 
 
-def _text(latin: str) -> str:
-    return latin.encode("latin-1").decode("utf-8", "replace")[:MAX_TEXT]
+class UnfitError(Exception):
+    """The component cannot be run; the message says why."""
 
 
 class Worker:
-    """Compiles and runs jobs, keeping engines, linkers and components warm between them."""
+    """Compiled components and linkers, kept from one run to the next. Nothing of a run's store or instances is."""
 
     def __init__(self, channel: Channel) -> None:
         self.channel = channel
         self.callbacks = Callbacks(channel)
-        self.linkers: dict[bool, Any] = {}
-        self.components: dict[str, tuple[Any, tuple[Site, ...]]] = {}
+        self.engines: dict[bool, Engine] = {}
+        self.linkers: dict[bool, wasm.Linker] = {}
+        self.components: dict[str, tuple[wasm.Component, list[list[Any]]]] = {}
 
-    def do(self, job: dict[str, Any], streams: list[int]) -> None:
-        """One job, of either kind."""
-        if job["do"] == "compile":
-            self.compile(job)
-        else:
-            self.run(job, streams)
+    def engine(self, fuel: bool) -> Engine:
+        """An engine. Only fuel differs between them: some settings abort the process, so no policy chooses any."""
+        if fuel not in self.engines:
+            from wasmtime import Config, Engine
 
-    def compile(self, job: dict[str, Any]) -> None:
-        """Guard and compile a component, and keep it in the cache. Answers ``compiled``, ``refused`` or ``broken``."""
-        from wasmtime import WasmtimeError
-        from wasmtime import component as wasm
+            config = Config()
+            if fuel:
+                config.consume_fuel = True
+            self.engines[fuel] = Engine(config)
+        return self.engines[fuel]
 
-        from sandbox.guard.build import guard
-        from sandbox.guard.reflect import Unsupported
-        from sandbox.guard.shape import Shape
-        from sandbox.runtime.cache import Cache
-        from sandbox.runtime.engine import engine
-
-        resource.setrlimit(resource.RLIMIT_DATA, (_data() + COMPILE_MEMORY, resource.RLIM_INFINITY))
-        try:
-            with open(job["source"], "rb") as file:
-                data = file.read()
-        except OSError as error:
-            return self.channel.send("refused", f"the component cannot be read: {error.strerror}")
-        if "sha256:" + hashlib.sha256(data).hexdigest() != job["digest"]:
-            return self.channel.send("refused", "the component changed while it was being read")
-        shape = Shape(**{**job["shape"], "exports": tuple(job["shape"]["exports"])})
-        try:
-            guarded = guard(engine(job["fuel"]), data, shape)
-            compiled = wasm.Component(engine(job["fuel"]), guarded.wasm)
-        except Unsupported as error:
-            return self.channel.send("refused", f"{error}"[:MAX_TEXT])
-        except WasmtimeError as error:
-            return self.channel.send("refused", f"Wasmtime refuses the component: {_cause(str(error))}")
-        cache = Cache(job["cache"])
-        cache.write(f"{job['key']}.sites", [s.to_data() for s in guarded.sites])
-        if not cache.write_bytes(f"{job['key']}.cwasm", compiled.serialize()):
-            return self.channel.send("broken", f"the compiled component cannot be kept in {cache.directory}")
-        cache.prune()
-        self.channel.send("compiled")
-
-    def load(self, job: dict[str, Any]) -> tuple[Any, tuple[Site, ...]]:
-        """The compiled component of a job and its guard's sites. Raises ``LookupError`` where the cache lacks them."""
-        from wasmtime import WasmtimeError
-        from wasmtime import component as wasm
-
-        from sandbox.runtime.cache import Cache
-        from sandbox.runtime.engine import engine
-
-        key = job["key"]
-        if key not in self.components:
-            cache = Cache(job["cache"])
-            sites = cache.read(f"{key}.sites")
-            path = cache.path(f"{key}.cwasm")
-            if sites is None or not path.exists():
-                raise LookupError(key)
-            try:
-                component = wasm.Component.deserialize_file(engine(bool(job["fuel"])), str(path))
-            except WasmtimeError:
-                path.unlink(missing_ok=True)  # of another processor or version than its name says
-                raise LookupError(key) from None
-            self.components[key] = component, tuple(site_from_data(s) for s in sites)
-        return self.components[key]
-
-    def linker(self, fuel: bool) -> Any:
-        from wasmtime import component as wasm
-
-        from sandbox.guard.build import HOST_INSTANCE
-        from sandbox.runtime.engine import engine
-
+    def linker(self, fuel: bool) -> wasm.Linker:
         if fuel not in self.linkers:
-            linker = wasm.Linker(engine(fuel))
+            from wasmtime import component as wasm
+
+            from sandbox.guard.sites import HOST_INSTANCE
+
+            linker = wasm.Linker(self.engine(fuel))
             linker.add_wasip2()
             with linker.root() as root, root.add_instance(HOST_INSTANCE) as host:
                 for name, function in self.callbacks.functions().items():
@@ -271,111 +236,181 @@ class Worker:
             self.linkers[fuel] = linker
         return self.linkers[fuel]
 
-    def run(self, job: dict[str, Any], streams: list[int]) -> None:
-        """Run a job's component. Answers ``missing`` or ``ended``; denials go before."""
-        from wasmtime import Store, WasiConfig, WasmtimeError
+    def load(self, job: dict[str, Any]) -> tuple[wasm.Component, list[list[Any]]]:
+        """A job's compiled component and its guard's sites: kept, or made. Raises ``UnfitError``."""
+        found = self.components.get(job["key"])
+        if found is None:
+            found = self._cached(job)
+        if found is None:
+            self.channel.send("compiling")
+            found = self._compile(job)
+            self.channel.send("compiled")
+        self.components[job["key"]] = found
+        return found
 
-        from sandbox.runtime.engine import engine
+    def _cached(self, job: dict[str, Any]) -> tuple[wasm.Component, list[list[Any]]] | None:
+        """What the cache holds, unless it is damaged or was cut short."""
+        from wasmtime import WasmtimeError
+        from wasmtime import component as wasm
 
+        base = os.path.join(job["cache"], job["key"])
         try:
-            component, sites = self.load(job)
-        except LookupError:
-            return self.channel.send("missing")
-        linker = self.linker(job["fuel"] is not None)
-        preopens = tuple(_preopen(p) for p in job["preopens"])
+            with open(f"{base}.sites", "rb") as file:
+                data = json.loads(file.read())
+            sites, size = data["sites"], data["size"]
+            if os.stat(f"{base}.cwasm").st_size != size or not _are_sites(sites):
+                return None
+            engine = self.engine(job["fuel"] is not None)
+            return wasm.Component.deserialize_file(engine, f"{base}.cwasm"), sites
+        except (OSError, ValueError, KeyError, TypeError, WasmtimeError):
+            return None
+
+    def _compile(self, job: dict[str, Any]) -> tuple[wasm.Component, list[list[Any]]]:
+        from hashlib import sha256
+
+        from wasmtime import WasmtimeError
+        from wasmtime import component as wasm
+
+        from sandbox.guard.build import guard
+        from sandbox.guard.reflect import Unsupported
+        from sandbox.guard.shape import Shape
+        from sandbox.runtime.cache import Cache
+
+        _bound(resource.RLIMIT_DATA, _data() + COMPILE_MEMORY)
+        try:
+            with open(job["source"], "rb") as file:
+                data = file.read()
+        except OSError as error:
+            raise UnfitError(f"the component cannot be read: {error.strerror}") from None
+        if "sha256:" + sha256(data).hexdigest() != job["digest"]:
+            raise UnfitError("the component changed while it was being read")
+        shape = Shape(**{**job["shape"], "exports": tuple(job["shape"]["exports"])})
+        engine = self.engine(job["fuel"] is not None)
+        try:
+            guarded = guard(engine, data, shape)
+            component = wasm.Component(engine, guarded.wasm)
+        except Unsupported as error:
+            raise UnfitError(f"{error}"[:MAX_TEXT]) from None
+        except WasmtimeError as error:
+            raise UnfitError(f"Wasmtime refuses the component: {_cause(str(error))}") from None
+        sites = [s.to_data() for s in guarded.sites]
+        cache, compiled = Cache(job["cache"]), component.serialize()
+        # The sites come last: they say how large the other file is once it is whole.
+        if cache.write_bytes(f"{job['key']}.cwasm", compiled):
+            cache.write(f"{job['key']}.sites", {"size": len(compiled), "sites": sites})
+            cache.prune()
+        return component, sites
+
+    def run(self, job: dict[str, Any], streams: list[int]) -> None:
+        """Run a job's component. Answers ``ended``, ``unfit`` or ``broken``; denials go before."""
         directories: list[int] = []
         try:
-            try:
-                for p in preopens:
-                    directories.append(_open_directory(p.host if p.host is not None else job["decoy"]))
-            except OSError as error:
-                return self.channel.send(
-                    "broken", f"a granted directory cannot be opened: {error.filename}: {error.strerror}"
-                )
-            router = Router(preopens, directories) if any(p.routed for p in preopens) else None
-            self.callbacks.start(job, sites, preopens, router)
-            limit = job["memory"]
-            before = _data()
-            resource.setrlimit(resource.RLIMIT_DATA, (before + limit + HOST_MEMORY, resource.RLIM_INFINITY))
-            files = job["handles"] + HOST_FILES + 2 * len(preopens)
-            hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-            resource.setrlimit(
-                resource.RLIMIT_NOFILE, (files if hard == resource.RLIM_INFINITY else min(files, hard), hard)
-            )
-            store = Store(engine(job["fuel"] is not None))
-            store.set_limits(memory_size=limit, table_elements=min(limit // 16, 10_000_000))
-            if job["fuel"] is not None:
-                store.set_fuel(job["fuel"])
-            config = WasiConfig()
-            config.argv = job["arguments"] or []
-            config.env = job["environment"] or []
-            _streams(config, job, streams)
-            for p, directory in zip(preopens, directories, strict=True):
-                config.preopen_dir(f"/proc/self/fd/{directory}", p.guest, p.writable)
-            store.set_wasi(config)
-            clock, processor = time.perf_counter(), time.process_time()
-            ended = self._call(job, linker, store, component, WasmtimeError)
-            ended["wall"] = time.perf_counter() - clock
-            ended["processor"] = time.process_time() - processor
-            ended["memory"] = max(0, _data() - before)
-            ended["fuel"] = job["fuel"] - store.get_fuel() if job["fuel"] is not None else None
-            store.close()  # at once: the binding's objects refer to each other, so nothing else would
+            component, sites = self.load(job)
+            broken = _open_directories([p["host"] or job["decoy"] for p in job["preopens"]], directories)
+            if broken is not None:
+                answer: tuple[str, Any] = ("broken", broken)
+            else:
+                answer = ("ended", self._run(job, streams, directories, component, sites))
+        except UnfitError as error:
+            answer = ("unfit", str(error))
         finally:
             for descriptor in directories + streams:
                 os.close(descriptor)
-        self.channel.send("ended", ended)
+        self.channel.send(*answer)
 
-    def _call(self, job: dict[str, Any], linker: Any, store: Store, component: Any, error_type: Any) -> dict[str, Any]:
+    def _run(
+        self,
+        job: dict[str, Any],
+        streams: list[int],
+        directories: list[int],
+        component: wasm.Component,
+        sites: list[list[Any]],
+    ) -> dict[str, Any]:
+        from wasmtime import Store, WasiConfig
+
+        self.callbacks.start(job, sites, directories)
+        fuel, memory = job["fuel"], job["memory"]
+        linker = self.linker(fuel is not None)
+        before, threads = _data(), _threads()
+        _bound(resource.RLIMIT_DATA, before + memory + HOST_MEMORY)
+        _bound(resource.RLIMIT_NOFILE, job["handles"] + HOST_FILES + 2 * len(directories))
+        store = Store(self.engine(fuel is not None))
+        store.set_limits(memory_size=memory, table_elements=min(memory // 16, 10_000_000))
+        if fuel is not None:
+            store.set_fuel(fuel)
+        config = WasiConfig()
+        config.argv = job["arguments"] or []
+        config.env = job["environment"] or []
+        _streams(config, job, streams)
+        for p, directory in zip(job["preopens"], directories, strict=True):
+            config.preopen_dir(f"/proc/self/fd/{directory}", p["guest"], p["writable"])
+        store.set_wasi(config)
+        processor = time.process_time()
+        ended = self._call(job, linker, store, component, streams)
+        ended["processor"] = time.process_time() - processor
+        ended["memory"] = max(0, _data() - before - (_threads() - threads) * THREAD_MEMORY)
+        ended["fuel"] = fuel - store.get_fuel() if fuel is not None else None
+        store.close()  # at once: the binding's objects refer to each other, so nothing else would
+        return ended
+
+    def _call(
+        self, job: dict[str, Any], linker: wasm.Linker, store: Store, component: wasm.Component, streams: list[int]
+    ) -> dict[str, Any]:
+        from wasmtime import WasmtimeError
+
         started = False
         try:
             instance = linker.instantiate(store, component)
             started = True
-            call = job["call"]
-            if call is None:
-                function = _find(instance, store, job["run"], "run")
-                # Wasmtime reports the error case of run's result as a value.
-                failed = getattr(function(store), "tag", "ok") == "error"
-                return {"how": "exited", "status": int(failed), "value": None}
-            return self._typed_call(call, instance, store)
-        except error_type as error:
-            text = str(error)
+            if job["call"] is not None:
+                return self._typed_call(job["call"], instance, store, streams[3])
+            result = _find(instance, store, job["run"], "run")(store)
+            return {"how": "exited", "status": int(getattr(result, "tag", "ok") != "ok")}
+        except WasmtimeError as error:
             if self.callbacks.status is not None:
-                return {"how": "exited", "status": self.callbacks.status, "value": None}
-            if not started and "wasm backtrace" not in text and "wasm trap" not in text:
-                how = "limit" if _memory_ran_out(text) else "refused"
-                return {"how": how, "bound": "memory", "reason": _cause(text)}
-            if "all fuel consumed" in text:
+                return {"how": "exited", "status": self.callbacks.status}
+            text = str(error)
+            cause = _cause(text)  # the rest of the text holds names that the guest chose
+            if _memory_ran_out(cause):
+                return {"how": "limit", "bound": "memory", "reason": cause}
+            if "all fuel consumed" in cause:
                 return {"how": "limit", "bound": "fuel", "reason": "the fuel that the policy grants is used up"}
-            if _memory_ran_out(text):
-                return {"how": "limit", "bound": "memory", "reason": _cause(text)}
-            return {"how": "trapped", "reason": self.callbacks.trap or _cause(text)}
+            if not started and "wasm backtrace" not in text and "wasm trap" not in cause:
+                return {"how": "refused", "reason": cause}
+            return {"how": "trapped", "reason": self.callbacks.trap or cause}
 
-    def _typed_call(self, call: dict[str, Any], instance: wasm.Instance, store: Store) -> dict[str, Any]:
+    def _typed_call(self, call: dict[str, Any], instance: wasm.Instance, store: Store, answer: int) -> dict[str, Any]:
+        """Call a function with WAVE arguments; its result is written to ``answer`` in WAVE, whatever its size."""
+        from wasmtime.component import ResultType
+
         from sandbox import wave
 
         function = _find(instance, store, call["interface"], call["function"])
         if function is None:
             return {"how": "usage", "reason": f"the component exports no function {call['shown']}"}
         type_ = function.type(store)
-        names = [n for n, _ in type_.params]
-        given = call["arguments"]
-        if len(given) != len(names):
-            wanted = ", ".join(names) or "none"
-            return {
-                "how": "usage",
-                "reason": f"{call['shown']} takes {len(names)} arguments ({wanted}), not {len(given)}",
-            }
         try:
-            values = [wave.parse_argument(text, t) for text, (_, t) in zip(given, type_.params, strict=True)]
+            values = wave.parse_arguments(call["arguments"], type_.params)
         except wave.WaveError as error:
-            return {"how": "usage", "reason": str(error)}
+            return {"how": "usage", "reason": str(error)[:MAX_TEXT]}
         result = function(store, *values)
         try:
-            value = None if type_.result is None else wave.format(result, type_.result)
+            text = "" if type_.result is None else wave.format(result, type_.result)
         except wave.WaveError as error:
-            return {"how": "usage", "reason": str(error)}
-        failed = getattr(result, "tag", None) == "error"
-        return {"how": "exited", "status": int(failed), "value": value}
+            return {"how": "usage", "reason": str(error)[:MAX_TEXT]}
+        data = memoryview(text.encode("utf-8", "backslashreplace"))
+        while data:
+            data = data[os.write(answer, data) :]
+        # Wasmtime's binding gives some results without their case; WAVE tells it.
+        failed = isinstance(type_.result, ResultType) and text.startswith("err")
+        return {"how": "exited", "status": int(failed)}
+
+
+def _are_sites(data: object) -> bool:
+    """Whether ``data`` is what ``Site.to_data`` gives, for each site of a guard."""
+    return isinstance(data, list) and all(
+        isinstance(row, list) and [type(x) for x in row] == [str, str, str, bool] for row in data
+    )
 
 
 def _find(instance: wasm.Instance, store: Store, interface: str | None, name: str) -> Any:
@@ -388,7 +423,7 @@ def _find(instance: wasm.Instance, store: Store, interface: str | None, name: st
 
 def _streams(config: Any, job: dict[str, Any], streams: list[int]) -> None:
     """Standard streams, each a file descriptor; input that is the caller's own terminal or pipe is read in place."""
-    stdin, stdout, stderr = streams
+    stdin, stdout, stderr = streams[:3]
     if job["stdin"] == "inherit":
         config.inherit_stdin()
     elif job["stdin"] == "closed":
@@ -401,28 +436,33 @@ def _streams(config: Any, job: dict[str, Any], streams: list[int]) -> None:
     config.stderr_file = f"/proc/self/fd/{stderr}"
 
 
-def _preopen(data: dict[str, Any]) -> Preopen:
-    return Preopen(
-        guest=data["guest"],
-        host=data["host"],
-        writable=data["writable"],
-        hard_links=data["hard_links"],
-        excepted=tuple(data["excepted"]),
-        inner=tuple((p, n) for p, n in data["inner"]),
-        masked=tuple(data["masked"]),
-        route=data["route"],
-    )
-
-
-def _open_directory(path: str) -> int:
-    """``path`` is a real path: a link in it appeared after it was resolved."""
-    return os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+def _open_directories(paths: list[str], opened: list[int]) -> str | None:
+    """Open real paths (where the last name is a link, it became one after the plan was made); or say what is wrong."""
+    for path in paths:
+        try:
+            opened.append(os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC))
+        except OSError as error:
+            return f"a granted directory cannot be opened: {path}: {error.strerror}"
+    return None
 
 
 def _data() -> int:
     """Bytes of private writable memory that this process holds, as ``RLIMIT_DATA`` counts them."""
-    with open("/proc/self/statm", "rb") as file:
-        return int(file.read().split()[5]) * resource.getpagesize()
+    file = os.open("/proc/self/statm", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return int(os.read(file, 256).split()[5]) * resource.getpagesize()
+    finally:
+        os.close(file)
+
+
+def _threads() -> int:
+    return len(os.listdir("/proc/self/task"))
+
+
+def _bound(what: int, soft: int) -> None:
+    """Set a soft limit, within the hard one that this process was started under."""
+    hard = resource.getrlimit(what)[1]
+    resource.setrlimit(what, (soft if hard == resource.RLIM_INFINITY else min(soft, hard), hard))
 
 
 def _memory_ran_out(text: str) -> bool:
@@ -463,16 +503,17 @@ def serve(descriptor: int, watch: bool = False) -> None:
 
     ``watch``: also end in the middle of a job when that happens; a worker that was forked has the kernel see to it.
     """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the supervisor decides what an interrupt means
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     os.environ.clear()
+    os.environ["TOKIO_WORKER_THREADS"] = "1"  # Wasmtime's own threads: their stacks count against the run's memory
     channel = Channel(socket.socket(fileno=descriptor))
     if watch:
         _end_with(channel.end)
     worker = Worker(channel)
     worker.linker(False)  # while the supervisor is still making its plan
     while (received := channel.receive()) is not None:
-        job, streams = received
-        worker.do(job, streams)
+        worker.run(*received)
 
 
 def _end_with(end: socket.socket) -> None:

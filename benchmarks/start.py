@@ -1,0 +1,62 @@
+"""A whole ``sandbox run`` with a warm cache, against a bare script that loads the same component and runs it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from benchmarks.bench import HERE, ROOT, Bench, Cases, Directory
+from benchmarks.measure import Row, interleave, process
+
+AIM = 1.5
+ENTRY = "import sys; sys.path.insert(0, {root!r}); from sandbox.cli.main import main; main()"
+"""What the installed command ``sandbox`` does."""
+
+
+def cases(bench: Bench) -> Cases:
+    sample = bench.report_directories()
+    return {
+        "start.c": lambda: _start(bench, "start.c", bench.report, sample, bench.count(31)),
+        "start.python": lambda: _start(bench, "start.python", bench.report_python, sample, bench.count(15)),
+        "start.nothing": lambda: _start(bench, "start.nothing", bench.operations, [], bench.count(31), ["n", "1"]),
+    }
+
+
+WHAT = {
+    "start.c": "samples/report.c",
+    "start.python": "samples/report-python",
+    "start.nothing": "a guest that only prints a number",
+}
+
+
+def _start(
+    bench: Bench, name: str, source: Path, directories: list[Directory], rounds: int, arguments: Sequence[str] = ()
+) -> Iterator[Row]:
+    policy = bench.policy(name, source, directories, stream="inherit")
+    sandbox = [sys.executable, "-c", ENTRY.format(root=str(ROOT)), "run", "--quiet", str(policy), "--", *arguments]
+    bare = [sys.executable, str(HERE / "bare.py"), str(bench.compiled_file(source))]
+    bare += [f"{h}::{g}{'' if w else '::ro'}" for h, g, w in [*directories, (bench.empty, "/", False)]]
+    bare += ["--", *arguments]
+    # An installed package has its bytecode; so has this one then.
+    subprocess.run([sys.executable, "-m", "compileall", "-q", ROOT / "sandbox"], env=bench.environment, check=True)
+    bench.settle(source)
+    process(sandbox, bench.environment)
+    what = f"{WHAT[name]}, whole process, warm cache"
+    ours, plain = interleave(
+        lambda: process(sandbox, bench.environment), lambda: process(bare, bench.environment), rounds
+    )
+    yield Row(name=name, what=what, unit="ms", ours=ours, plain=plain, aim=AIM)
+    ours, plain = interleave(
+        lambda: process(sandbox, bench.environment, processor=True),
+        lambda: process(bare, bench.environment, processor=True),
+        bench.count(rounds // 3),
+    )
+    yield Row(
+        name=f"{name}.processor",
+        what=f"{WHAT[name]}, processor time of supervisor and worker together",
+        unit="ms",
+        ours=ours,
+        plain=plain,
+    )

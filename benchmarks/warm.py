@@ -1,0 +1,85 @@
+"""Runs in one warm worker, one after the other, against a plain loop in process; and where the difference goes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from benchmarks.bench import Bench, Cases, Directory
+from benchmarks.measure import Row, each, interleave
+
+AIM = 90.0
+
+
+def cases(bench: Bench) -> Cases:
+    sample = bench.report_directories()
+    return {
+        "warm.c": lambda: _warm(bench, "warm.c", bench.report, sample, bench.count(200, 2)),
+        "warm.python": lambda: _warm(bench, "warm.python", bench.report_python, sample, bench.count(20, 2)),
+        "warm.nothing": lambda: _warm(bench, "warm.nothing", bench.operations, [], bench.count(300, 2), ["n", "1"]),
+        "warm.10ms": lambda: _warm(
+            bench,
+            "warm.10ms",
+            bench.operations,
+            [(bench.data, "/data", False)],
+            bench.count(20, 2),
+            ["s", str(bench.count(330, 3))],
+        ),
+    }
+
+
+WHAT = {
+    "warm.c": "samples/report.c",
+    "warm.python": "samples/report-python",
+    "warm.nothing": "a guest that only prints a number",
+    "warm.10ms": "a guest that works for about 10 ms",
+}
+
+
+def _warm(
+    bench: Bench, name: str, source: Path, directories: list[Directory], times: int, arguments: Sequence[str] = ()
+) -> Iterator[Row]:
+    null = Path(os.devnull)
+    everything = [*directories, (bench.empty, "/", False)]
+    plain = bench.plain(source)
+    policy = bench.policy(name, source, directories)
+    bench.settle(source)
+    rounds = bench.count(9)
+
+    def run_plain() -> None:
+        plain.run(arguments, everything, null, null)
+
+    with bench.sandbox(policy) as sandbox:
+
+        def run_sandbox() -> None:
+            outcome = sandbox.run(arguments=arguments)
+            if outcome.exit_status:
+                raise RuntimeError(f"{name}: {outcome.how}: {outcome.reason}")
+
+        ours, theirs = interleave(each(run_sandbox, times, 1e6), each(run_plain, times, 1e6), rounds)
+    yield Row(
+        name=name,
+        what=f"{WHAT[name]}, time of one run (share: runs a second)",
+        unit="us",
+        ours=ours,
+        plain=theirs,
+        kind="share",
+        aim=AIM,
+        note=f"{1e6 / ours.median:,.0f} against {1e6 / theirs.median:,.0f} a second",
+    )
+
+    guarded = bench.guarded(policy)
+
+    def run_guarded() -> None:
+        guarded.run(arguments, everything, null, null)
+
+    ours, theirs = interleave(each(run_guarded, times, 1e6), each(run_plain, times, 1e6), rounds)
+    yield Row(
+        name=f"{name}.guard",
+        what=f"{WHAT[name]}, the guard alone: same process, no worker",
+        unit="us",
+        ours=ours,
+        plain=theirs,
+        kind="share",
+    )

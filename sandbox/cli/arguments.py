@@ -1,0 +1,129 @@
+"""The options and arguments of each command."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+
+STATUSES = """\
+exit status: the component's own (0 to 255) when it ran to its end, else
+  2 usage, 119 something was refused (--strict), 120 policy refused, 121 component refused,
+  122 trap, 123 limit, 124 deadline, 125 the sandbox itself failed
+"""
+
+
+def parse(argv: Sequence[str]) -> argparse.Namespace:
+    """What ``argv`` asks for. Prints usage and exits (0 or 2) where it asks for help or makes no sense.
+
+    For ``run`` and ``call`` the result has ``policy`` and ``source`` (paths), ``component`` (a name in the policy),
+    ``function`` and ``arguments``, each ``None`` where it was not given.
+    """
+    argv, given = list(argv), None
+    if argv[:1] == ["run"] and "--" in argv:
+        cut = argv.index("--")
+        argv, given = argv[:cut], argv[cut + 1 :]
+    parsers = _parsers()
+    options = parsers[""].parse_args(argv)
+    if options.command in ("run", "call"):
+        _arrange(options, parsers[options.command], given)
+    return options
+
+
+def _arrange(options: argparse.Namespace, parser: argparse.ArgumentParser, given: list[str] | None) -> None:
+    options.source = options.function = None
+    options.arguments = given
+    if options.policy is None:
+        options.policy = options.target
+    else:
+        options.source = options.target
+    if options.command == "call":
+        rest = list(options.rest)
+        if options.source is None:
+            if options.component is not None:
+                parser.error("--component names the component where --policy names the policy")
+            options.component = rest.pop(0) if rest else None
+        options.function = rest.pop(0) if rest else None
+        if options.function is None:
+            parser.error("which function? it follows the component")
+        for name in (options.component, options.function):
+            if name is not None and name.startswith("-"):
+                parser.error(f"options come before the policy: {name}")
+        options.arguments = rest[1:] if rest[:1] == ["--"] else rest
+    if options.plan and (options.strict or options.json or options.quiet):
+        parser.error("--plan runs nothing, so there is nothing to report or to be strict about")
+
+
+def _parsers() -> dict[str, argparse.ArgumentParser]:
+    from sandbox import __version__
+
+    top = argparse.ArgumentParser(
+        prog="sandbox",
+        description="Run untrusted WebAssembly components under a capability policy, every refusal audited.",
+        epilog=STATUSES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    top.add_argument("--version", action="version", version=f"wasi-sandbox {__version__}")
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    run = commands.add_parser(
+        "run",
+        help="run a component under a policy",
+        usage="sandbox run [options] POLICY [-- ARGUMENT ...]\n"
+        "       sandbox run [options] --policy POLICY COMPONENT.wasm [-- ARGUMENT ...]",
+        description="Runs the component that POLICY names, or COMPONENT.wasm under it, with what is behind `--` as its"
+        " arguments.",
+        epilog=STATUSES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    run.add_argument("target", metavar="POLICY", help="the policy; with --policy, the component's file")
+    _run_options(run)
+
+    call = commands.add_parser(
+        "call",
+        help="call a typed export of a component",
+        usage="sandbox call [options] POLICY COMPONENT FUNCTION [ARGUMENT ...]\n"
+        "       sandbox call [options] --policy POLICY COMPONENT.wasm FUNCTION [ARGUMENT ...]",
+        description="Calls FUNCTION (operations.add, or ns:package/interface#add) of the policy's COMPONENT with\n"
+        "arguments in WAVE, and prints its result in WAVE.",
+        epilog=STATUSES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    _run_options(call)
+    call.add_argument("target", metavar="POLICY", help="the policy; with --policy, the component's file")
+    call.add_argument(
+        "rest",
+        metavar="COMPONENT FUNCTION ARGUMENT",
+        nargs=argparse.REMAINDER,
+        help="the component's name in the policy, its function, and the function's arguments",
+    )
+
+    inspect = commands.add_parser("inspect", help="show what a component is and asks for", allow_abbrev=False)
+    inspect.add_argument("path", metavar="COMPONENT.wasm")
+    inspect.add_argument("--json", action="store_true", help="as one JSON object")
+
+    init = commands.add_parser(
+        "init", help="draft a policy for a component: all it could need, nothing granted", allow_abbrev=False
+    )
+    init.add_argument("path", metavar="COMPONENT.wasm")
+    init.add_argument("--name", help="the component's name in the policy (default: after the file)")
+
+    commands.add_parser("schema", help="print the JSON Schema of policies", allow_abbrev=False)
+    return {"": top, "run": run, "call": call}
+
+
+def _run_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--policy", metavar="POLICY", help="the policy, where the target is a component's file")
+    parser.add_argument("--component", metavar="NAME", help="which component of the policy, where it has several")
+    parser.add_argument(
+        "--audit",
+        metavar="FILE",
+        help="append the audit trail to FILE; '-' for standard error, 'fd:N' for a descriptor",
+    )
+    parser.add_argument("--plan", action="store_true", help="print what the run would get, and do not run")
+    parser.add_argument("--strict", action="store_true", help="fail (119) if anything was refused")
+    told = parser.add_mutually_exclusive_group()
+    told.add_argument("--json", action="store_true", help="report on standard error, as one JSON object")
+    told.add_argument("--quiet", action="store_true", help="no report on standard error")

@@ -1,0 +1,99 @@
+"""The benchmarks run: each row is measured and printed with tiny counts. No time is asserted."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from benchmarks.__main__ import all_cases, main
+from benchmarks.bench import Bench
+from benchmarks.measure import Row, Sample, interleave
+
+ROWS = [
+    *("start.c", "start.c.processor", "start.nothing", "start.nothing.processor"),
+    *("warm.c", "warm.c.guard", "warm.nothing", "warm.nothing.guard", "warm.10ms", "warm.10ms.guard"),
+    *("files.read-4k", "files.read-64k", "files.stat"),
+    *("files.pread-4k", "files.pread-64k", "files.fstat", "files.open"),
+    *("files.write-4k", "files.write-64k", "files.pwrite-4k", "files.pwrite-64k"),
+    *("files.writable.read-4k", "files.writable.read-64k", "files.writable.stat"),
+    *("files.except.read-4k", "files.except.stat", "files.except.open"),
+    *("denials.memory", "denials.memory.processor", "denials.file", "denials.file.processor"),
+    *("denials.folded", "denials.folded.processor"),
+    *("guards.instantiate.c", "guards.make.c", "guards.compile.c", "guards.inspect.c"),
+]
+"""Every row but those of the Python sample, which is 18 MB, built on demand, and takes seconds to compile."""
+
+
+def test_every_row_is_measured_and_printed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """``python -m benchmarks`` prints a line a row, in order, and ``--json`` holds the same rows with their values."""
+    monkeypatch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
+    (tmp_path / "bench").mkdir()
+    known = all_cases(Bench(tmp_path / "bench", quick=True))
+    wanted = [name for name in known if not name.endswith(".python")]
+    assert main([*wanted, "--quick", "--json", str(tmp_path / "rows.json")]) == 0
+    printed = capsys.readouterr().out.splitlines()
+    lines = [line for line in printed[2:] if not line.startswith("  ")]
+    assert [line.split()[0] for line in lines] == ROWS
+    shape = r"\S+ +(\S+ \(\S+\.\.\S+\) (ms|us) *){1,2}(\S+ (x|%|us))?( +(<=|>=) \d+(\.\d+)?( %)? (reached|MISSED))?"
+    assert [line for line in lines if not re.fullmatch(shape, line)] == []
+    found = json.loads((tmp_path / "rows.json").read_text(encoding="utf-8"))
+    assert [row["name"] for row in found["rows"]] == ROWS
+    assert [row["name"] for row in found["rows"] if not row["ours"]["values"]] == []
+
+
+def test_an_unknown_row_is_an_error(capsys: pytest.CaptureFixture[str]) -> None:
+    """A misspelt row ends the command, which names the rows that there are; nothing is measured."""
+    with pytest.raises(SystemExit) as ended:
+        main(["files.red-4k"])
+    assert ended.value.code == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert "no row 'files.red-4k'; there are: start.c start.python start.nothing warm.c" in captured.err
+
+
+def test_two_things_are_measured_in_turns() -> None:
+    """The order changes from round to round, after one turn of each that does not count."""
+    turns: list[str] = []
+
+    def measured(name: str) -> float:
+        turns.append(name)
+        return float(len(turns))
+
+    ours, plain = interleave(lambda: measured("ours"), lambda: measured("plain"), 3)
+    assert turns == ["ours", "plain", "ours", "plain", "plain", "ours", "ours", "plain"]
+    assert (ours, plain) == (Sample((3.0, 6.0, 7.0)), Sample((4.0, 5.0, 8.0)))
+
+
+@pytest.mark.parametrize(
+    ("kind", "aim", "figure", "reached", "text"),
+    [
+        ("time", 1.5, 1.25, True, "1.25 x  <= 1.5 reached"),
+        ("time", 1.2, 1.25, False, "1.25 x  <= 1.2 MISSED"),
+        ("share", 80.0, 80.0, True, "80.0 %  >= 80 % reached"),
+        ("share", 90.0, 80.0, False, "80.0 %  >= 90 % MISSED"),
+        ("added", 30.0, 20.0, True, "+20.0 us  <= 30 reached"),
+        ("added", 10.0, 20.0, False, "+20.0 us  <= 10 MISSED"),
+        ("time", None, 1.25, None, "1.25 x"),
+    ],
+)
+def test_a_row_compares_round_by_round_and_with_its_aim(
+    kind: str, aim: float | None, figure: float, reached: bool | None, text: str
+) -> None:
+    """The figure is the median of a ratio, a share or a difference over the rounds; and is compared with its aim."""
+    row = Row(
+        name="row",
+        what="what",
+        unit="us",
+        ours=Sample((90.0, 100.0, 400.0)),
+        plain=Sample((72.0, 80.0, 300.0)),
+        kind=kind,  # type: ignore[arg-type] # one of its literals, as the parameters above are written
+        aim=aim,
+    )
+    assert (row.figure, row.reached) == (figure, reached)
+    first = " ".join(row.text().splitlines()[0].split())
+    assert first == " ".join(f"row 100 (90..400) us 80 (72..300) us {text}".split())
