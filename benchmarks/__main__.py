@@ -1,4 +1,4 @@
-"""``python -m benchmarks [ROW ...] [--quick] [--json FILE]``: measure and print, row by row."""
+"""``python -m benchmarks [ROW ...] [--quick] [--json FILE] [--markdown FILE]``: measure and print, row by row."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 from benchmarks import denials, files, guards, start, warm
 from benchmarks.bench import Bench, Cases, UnavailableError
-from benchmarks.measure import HEADING, Row, Skipped, machine
+from benchmarks.measure import HEADING, TABLE, Row, Skipped, machine
 
 
 def all_cases(bench: Bench) -> Cases:
@@ -42,6 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--quick", action="store_true", help="tiny counts: shows that every row works, measures nothing"
     )
     parser.add_argument("--json", metavar="FILE", type=Path, help="also write every measurement to FILE")
+    parser.add_argument("--markdown", metavar="FILE", type=Path, help="also write the rows to FILE as a table")
     options = parser.parse_args(argv)
     with tempfile.TemporaryDirectory(prefix="sandbox-benchmarks-") as directory:
         bench = Bench(Path(directory), quick=options.quick)
@@ -55,6 +56,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         for row in measure(bench, options.rows):
             rows.append(row)
             print(row.text(), flush=True)
+    if options.markdown is not None:
+        table = "\n".join([TABLE, *(row.markdown() for row in rows)])
+        options.markdown.write_text(f"{machine()}\n\n{table}\n", encoding="utf-8")
     if options.json is not None:
         found = {"machine": machine(), "quick": options.quick, "rows": [row.data() for row in rows]}
         options.json.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")

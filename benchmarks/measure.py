@@ -64,18 +64,29 @@ class Row:
             return None
         return self.figure >= self.aim if self.kind == "share" else self.figure <= self.aim
 
+    def _figure(self) -> str:
+        if self.figure is None:
+            return ""
+        if self.kind == "added":
+            return f"{self.figure:+.1f} {self.unit}"
+        return f"{self.figure:.2f} x" if self.kind == "time" else f"{self.figure:.1f} %"
+
+    def _aim(self) -> str:
+        if self.aim is None:
+            return ""
+        bound = f">= {self.aim:g} %" if self.kind == "share" else f"<= {self.aim:g}"
+        return f"{bound} {'reached' if self.reached else 'MISSED'}"
+
     def text(self) -> str:
-        figure, aim = "", ""
-        if self.figure is not None:
-            figure = {"time": f"{self.figure:.2f} x", "share": f"{self.figure:.1f} %"}.get(
-                self.kind, f"{self.figure:+.1f} {self.unit}"
-            )
-        if self.aim is not None:
-            bound = f">= {self.aim:g} %" if self.kind == "share" else f"<= {self.aim:g}"
-            aim = f"{bound} {'reached' if self.reached else 'MISSED'}"
         plain = "" if self.plain is None else _spread(self.plain, self.unit)
-        line = f"{self.name:<28} {_spread(self.ours, self.unit):<34} {plain:<34} {figure:>10}  {aim}".rstrip()
-        return f"{line}\n  {self.what}{'; ' + self.note if self.note else ''}"
+        line = f"{self.name:<28} {_spread(self.ours, self.unit):<34} {plain:<34} {self._figure():>10}  {self._aim()}"
+        return f"{line.rstrip()}\n  {self.what}{'; ' + self.note if self.note else ''}"
+
+    def markdown(self) -> str:
+        """The row of a table with the columns of ``TABLE``."""
+        plain = "" if self.plain is None else f"{_short(self.plain.median)} {self.unit}"
+        ours = f"{_short(self.ours.median)} {self.unit}"
+        return f"| `{self.name}` | {ours} | {plain} | {self._figure()} | {self._aim()} |"
 
     def data(self) -> dict[str, object]:
         return {**asdict(self), "figure": self.figure, "reached": self.reached}
@@ -91,11 +102,16 @@ class Skipped:
     def text(self) -> str:
         return f"{self.name:<28} skipped: {self.reason}"
 
+    def markdown(self) -> str:
+        return f"| `{self.name}` | skipped: {self.reason} | | | |"
+
     def data(self) -> dict[str, object]:
         return asdict(self)
 
 
 HEADING = f"{'row':<28} {'sandbox: median (min..max)':<34} {'plain wasmtime-py':<34} {'figure':>10}  aim"
+
+TABLE = "| row | sandbox | plain | figure | aim |\n|---|---|---|---|---|"
 
 
 def _spread(sample: Sample, unit: str) -> str:

@@ -18,9 +18,9 @@ def cases(bench: Bench) -> Cases:
         "warm.c": lambda: _warm(bench, "warm.c", bench.report, sample, bench.count(200, 2)),
         "warm.python": lambda: _warm(bench, "warm.python", bench.report_python, sample, bench.count(20, 2)),
         "warm.nothing": lambda: _warm(bench, "warm.nothing", bench.operations, [], bench.count(300, 2), ["n", "1"]),
-        "warm.10ms": lambda: _warm(
+        "warm.5ms": lambda: _warm(
             bench,
-            "warm.10ms",
+            "warm.5ms",
             bench.operations,
             [(bench.data, "/data", False)],
             bench.count(20, 2),
@@ -33,7 +33,7 @@ WHAT = {
     "warm.c": "samples/report.c",
     "warm.python": "samples/report-python",
     "warm.nothing": "a guest that only prints a number",
-    "warm.10ms": "a guest that works for about 10 ms",
+    "warm.5ms": "a guest that works for about 5 ms",
 }
 
 

@@ -19,10 +19,14 @@ Buffer: TypeAlias = bytes | bytearray | memoryview
 MAX_SIZE = 512 * 1024 * 1024
 """Bytes of a file that is read at all."""
 MAX_SECTIONS = 100_000
-MAX_EXTERNS = 100_000
-"""Imports, and likewise exports, of one file."""
+MAX_EXTERNS = 10_000
+"""Imports and exports of one file together. Each export becomes two sections of the guarded component."""
 MAX_NAME = 10_000
 """Bytes of one name."""
+MAX_NAMES = 1024 * 1024
+"""Bytes of the names of all imports and exports of one file."""
+MAX_OPTIONS = 16
+"""Options of one import's or export's name."""
 MAX_NESTING = 100
 """Components inside components."""
 
@@ -178,15 +182,17 @@ def facts_of(path: str | os.PathLike[str], data: Buffer) -> Facts:
         kind = kind_of(data)
         imports: list[Import] = []
         exports: list[Export] = []
-        for identity, _, start, end in sections(data):
+        reader = _Reader(data, 0, 0)
+        for identity, _, reader.position, reader.end in sections(data):
+            left = MAX_EXTERNS - len(imports) - len(exports)
             if kind == "component" and identity == _IMPORT:
-                imports += _component_imports(_Reader(data, start, end), MAX_EXTERNS - len(imports))
+                imports += _component_imports(reader, left)
             elif kind == "component" and identity == _EXPORT:
-                exports += _component_exports(_Reader(data, start, end), MAX_EXTERNS - len(exports))
+                exports += _component_exports(reader, left)
             elif kind == "module" and identity == _MODULE_IMPORT:
-                imports += _module_imports(_Reader(data, start, end), MAX_EXTERNS - len(imports))
+                imports += _module_imports(reader, left)
             elif kind == "module" and identity == _MODULE_EXPORT:
-                exports += _module_exports(_Reader(data, start, end), MAX_EXTERNS - len(exports))
+                exports += _module_exports(reader, left)
     except ComponentError as error:
         raise ComponentError(error.message, shown) from None
     return Facts(
@@ -292,14 +298,15 @@ def _leb(number: int) -> bytes:
 
 
 class _Reader:
-    """A cursor over ``data[position:end]`` that never passes ``end``."""
+    """A cursor over ``data[position:end]`` that never passes ``end``. ``names``: bytes of all names that it read."""
 
-    __slots__ = ("data", "end", "position")
+    __slots__ = ("data", "end", "names", "position")
 
     def __init__(self, data: Buffer, position: int, end: int) -> None:
         self.data = data
         self.position = position
         self.end = end
+        self.names = 0
 
     def byte(self) -> int:
         if self.position >= self.end:
@@ -343,6 +350,9 @@ class _Reader:
         size = self.u32()
         if size > MAX_NAME:
             raise ComponentError(f"a name of {size} bytes at byte {start}, more than {MAX_NAME}")
+        self.names += size
+        if self.names > MAX_NAMES:
+            raise ComponentError(f"names of imports and exports of more than {MAX_NAMES} bytes in all")
         begin = self.position
         self.skip(size)
         try:
@@ -350,12 +360,14 @@ class _Reader:
         except UnicodeDecodeError:
             raise ComponentError(f"a name that is not UTF-8 at byte {begin}") from None
 
-    def count(self, allowed: int) -> int:
+    def externs(self, allowed: int) -> int:
+        """How many imports or exports follow: at most ``allowed``."""
         start = self.position
         number = self.u32()
-        # Nothing that is counted takes less than two bytes.
-        if number > allowed or number * 2 > self.end - self.position:
+        if number * 2 > self.end - self.position:  # none takes less than two bytes
             raise ComponentError(f"{number} imports or exports are announced at byte {start}; that cannot be")
+        if number > allowed:
+            raise ComponentError(f"more than {MAX_EXTERNS} imports and exports")
         return number
 
     def finish(self) -> None:
@@ -364,14 +376,14 @@ class _Reader:
 
 
 def _component_imports(reader: _Reader, allowed: int) -> Iterator[Import]:
-    for _ in range(reader.count(allowed)):
+    for _ in range(reader.externs(allowed)):
         name = _extern_name(reader)
         yield Import(name=name, kind=_extern_type(reader))
     reader.finish()
 
 
 def _component_exports(reader: _Reader, allowed: int) -> Iterator[Export]:
-    for _ in range(reader.count(allowed)):
+    for _ in range(reader.externs(allowed)):
         name = _extern_name(reader)
         kind = _sort(reader)
         reader.u32()
@@ -390,7 +402,11 @@ def _extern_name(reader: _Reader) -> str:
         raise ComponentError(f"a name in an unknown form 0x{form:02x} at byte {reader.position - 1}")
     name = reader.name()
     if form == 2:  # with options: what it implements, the rest of its version, an outside id
-        for _ in range(reader.count(MAX_EXTERNS)):
+        start = reader.position
+        options = reader.u32()
+        if options > MAX_OPTIONS:
+            raise ComponentError(f"a name with {options} options at byte {start}, more than {MAX_OPTIONS}")
+        for _ in range(options):
             reader.byte()
             reader.name()
     return name
@@ -417,7 +433,7 @@ def _extern_type(reader: _Reader) -> ExternKind:
 
 
 def _module_imports(reader: _Reader, allowed: int) -> Iterator[Import]:
-    for _ in range(reader.count(allowed)):
+    for _ in range(reader.externs(allowed)):
         module = reader.name()
         name = reader.name()
         kind = _core_sort(reader)
@@ -439,7 +455,7 @@ def _module_imports(reader: _Reader, allowed: int) -> Iterator[Import]:
 
 
 def _module_exports(reader: _Reader, allowed: int) -> Iterator[Export]:
-    for _ in range(reader.count(allowed)):
+    for _ in range(reader.externs(allowed)):
         name = reader.name()
         kind = _core_sort(reader)
         reader.u32()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -27,6 +27,12 @@ class Directory:
     """Device and inode of the directory itself and of every directory above it, innermost first."""
     aliases_names: bool = False
     """Whether its file system gives files more names than one spelling (FAT, NTFS, SMB: case, short names)."""
+    kernel: str = ""
+    """The kind of file system that it is on, if that is an interface of the kernel: ``proc``."""
+    interfaces: tuple[str, ...] = ()
+    """Where an interface of the kernel is mounted below: paths relative to it, the outermost alone."""
+    mounts: tuple[str, ...] = ()
+    """Where any other file system, or a directory or file once more, is mounted below, outside ``interfaces``."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -52,32 +58,100 @@ class Host:
     """What standard streams use, by the path as the policy writes it."""
     cache: str | None = None
     """Real path of the directory of compiled components."""
+    policy: tuple[str, ...] = ()
+    """Absolute paths of the symbolic links that lead to the policy file, and last its real path."""
+    source: tuple[str, ...] = ()
+    """The same for the component's file."""
+    knows_mounts: bool = True
+    """Whether it could be read what is mounted where; looked for only where a directory is granted."""
 
 
 ALIASING_FILE_SYSTEMS = frozenset(
     {"vfat", "msdos", "exfat", "ntfs", "ntfs3", "fuseblk", "cifs", "smb3", "hfsplus", "9p", "drvfs", "vboxsf"}
 )
 
+KERNEL_FILE_SYSTEMS = frozenset(
+    {
+        *("proc", "sysfs", "debugfs", "tracefs", "securityfs", "configfs", "bpf", "cgroup", "cgroup2", "devpts"),
+        *("pstore", "efivarfs", "fusectl", "binfmt_misc", "selinuxfs"),
+    }
+)
+"""File systems whose files are no data but the kernel's, or a process's, own state: memory, settings, terminals."""
 
-def read_host(component: ComponentPolicy, directory: str, cache: str | None = None) -> Host:
-    """What ``component``'s plan needs; ``directory`` is where the policy's relative paths start."""
+MAX_LINKS = 40
+"""Symbolic links that the kernel follows in one path."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Mount:
+    point: str
+    device: tuple[int, int]
+    kind: str
+
+
+def read_host(
+    component: ComponentPolicy,
+    directory: str,
+    cache: str | None = None,
+    *,
+    policy: str | None = None,
+    source: str | None = None,
+) -> Host:
+    """What ``component``'s plan needs; ``directory`` is where the policy's relative paths start.
+
+    ``policy`` and ``source`` are the files that the policy and the component were read from.
+    """
     wanted = component.grants.environment.inherit if component.grants.environment else ()
     variables = {v.name: os.environ[v.name] for v in wanted if v.name in os.environ}
     stdio = component.grants.stdio
     streams = (s.path for s in (stdio.stdin, stdio.stdout, stdio.stderr) if s is not None and s.path is not None)
-    careful = any(g.excepted for g in component.grants.filesystem) or len(component.grants.filesystem) > 1
-    mounts = _mounts() if careful else ()
+    granted = component.grants.filesystem
+    mounts = _mounts() if granted else ()
     return Host(
         environment=variables,
-        directories={g.host: _directory(absolute(g.host, directory), mounts) for g in component.grants.filesystem},
+        directories={g.host: _directory(absolute(g.host, directory), mounts or ()) for g in granted},
         files={path: _file(absolute(path, directory)) for path in streams},
         cache=None if cache is None else os.path.realpath(cache),
+        policy=() if policy is None else _way(_placed(policy, directory)),
+        source=() if source is None else _way(os.path.abspath(source)),
+        knows_mounts=mounts is not None,
     )
 
 
 def absolute(path: str, directory: str) -> str:
     """``path`` as a policy in ``directory`` means it: ``~`` is the user's home, the rest is relative to the policy."""
     return os.path.normpath(os.path.join(directory, os.path.expanduser(path)))
+
+
+def _placed(policy: str, directory: str) -> str:
+    """The absolute path of a policy, as it was named if that still leads to the directory that it was read from."""
+    named = os.path.abspath(policy)
+    if os.path.realpath(os.path.dirname(named)) == directory:
+        return named
+    return os.path.join(directory, os.path.basename(policy))
+
+
+def _way(path: str) -> tuple[str, ...]:
+    """The symbolic links that lead to a file, and last its real path: who may change one of them chooses the file."""
+    steps, at = path.split("/")[::-1], "/"
+    links: list[str] = []
+    while steps and len(links) < MAX_LINKS:
+        name = steps.pop()
+        if name in ("", "."):
+            continue
+        if name == "..":
+            at = os.path.dirname(at)
+            continue
+        place = os.path.join(at, name)
+        try:
+            target = os.readlink(place)
+        except (OSError, ValueError):
+            at = place  # no link
+            continue
+        links.append(place)
+        at = "/" if target.startswith("/") else at
+        steps += target.split("/")[::-1]
+    return (*dict.fromkeys(links), at)
 
 
 def _file(path: str) -> File:
@@ -93,7 +167,7 @@ def _file(path: str) -> File:
     return File(real=real, kind=kind, identity=(info.st_dev, info.st_ino))
 
 
-def _directory(path: str, mounts: Iterable[tuple[str, str]]) -> Directory:
+def _directory(path: str, mounts: Sequence[_Mount]) -> Directory:
     real = os.path.realpath(path)
     try:
         if not stat.S_ISDIR(os.stat(real).st_mode):
@@ -108,34 +182,65 @@ def _directory(path: str, mounts: Iterable[tuple[str, str]]) -> Directory:
             at = os.path.dirname(at)
     except OSError:
         return Directory(absolute=path, real=None)
+    kind = _file_system(real, mounts)
+    # By the device too, which does not depend on which of several mounts covers the others.
+    kernel = {m.device: m.kind for m in mounts if m.kind in KERNEL_FILE_SYSTEMS}
+    interfaces, others = _below(real, mounts)
     return Directory(
         absolute=path,
         real=real,
         ancestors=tuple(ancestors),
-        aliases_names=_file_system(real, mounts) in ALIASING_FILE_SYSTEMS,
+        aliases_names=kind in ALIASING_FILE_SYSTEMS,
+        kernel=kernel.get(_device(ancestors[0][0]), kind if kind in KERNEL_FILE_SYSTEMS else ""),
+        interfaces=interfaces,
+        mounts=others,
     )
 
 
-def _mounts() -> tuple[tuple[str, str], ...]:
-    """Mount points and their file systems, in the order of mounting: a later one covers an earlier one."""
+def _device(number: int) -> tuple[int, int]:
+    return os.major(number), os.minor(number)
+
+
+def _below(real: str, mounts: Iterable[_Mount]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Where interfaces of the kernel, and where others, are mounted below a directory; none that is below the former.
+
+    A mount that a later one hides counts like one that is seen.
+    """
+    start = real.rstrip("/") + "/"
+    found = sorted({(m.point[len(start) :], m.kind) for m in mounts if m.point.startswith(start) and m.point != "/"})
+    interfaces: list[str] = []
+    for path, kind in found:
+        if kind in KERNEL_FILE_SYSTEMS and not _covered(path, interfaces):
+            interfaces.append(path)
+    others = dict.fromkeys(path for path, _ in found if not _covered(path, interfaces))
+    return tuple(interfaces), tuple(others)
+
+
+def _covered(path: str, directories: Iterable[str]) -> bool:
+    return any(path == d or path.startswith(d + "/") for d in directories)
+
+
+def _mounts() -> tuple[_Mount, ...] | None:
+    """What is mounted, in the order of mounting: a later one covers an earlier one. ``None`` if that cannot be read."""
     out = []
     try:
         with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as lines:
             for line in lines:
                 before, _, after = line.partition(" - ")
-                point = before.split(" ")[4]
+                _, _, device, _, point = before.split(" ")[:5]
                 for code, char in (("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")):
                     point = point.replace(code, char)
-                out.append((point, after.split(" ", 1)[0]))
-    except (OSError, IndexError):
-        return ()
+                major, minor = device.split(":")
+                out.append(_Mount(point=point, device=(int(major), int(minor)), kind=after.split(" ", 1)[0]))
+    except (OSError, ValueError):
+        return None
     return tuple(out)
 
 
-def _file_system(path: str, mounts: Iterable[tuple[str, str]]) -> str:
+def _file_system(path: str, mounts: Iterable[_Mount]) -> str:
     best, kind = -1, ""
-    for point, file_system in mounts:
-        inside = point == "/" or path == point or path.startswith(point + "/")
-        if inside and len(point) >= best:
-            best, kind = len(point), file_system
+    for m in mounts:
+        inside = m.point == "/" or path == m.point or path.startswith(m.point + "/")
+        if inside and len(m.point) >= best:
+            best, kind = len(m.point), m.kind
     return kind

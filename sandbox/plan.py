@@ -6,6 +6,7 @@ the environment or the machine again.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -35,6 +36,8 @@ class Preopen:
     """Paths below this directory that another preopen decides: path relative to it, index of that preopen."""
     masked: tuple[str, ...] = ()
     """Paths below it at which the guest sees another preopen, so that what lies there on the host is not granted."""
+    kernel: tuple[str, ...] = ()
+    """Paths below it at which an interface of the kernel (``/proc``) is mounted, which is never granted."""
     route: str
     """Where the policy grants it."""
     written: str = ""
@@ -47,6 +50,11 @@ class Preopen:
     @property
     def routed(self) -> bool:
         """Whether each path is resolved by the host before Wasmtime sees it."""
+        return self.cut or bool(self.kernel)
+
+    @property
+    def cut(self) -> bool:
+        """Whether the policy leaves parts of the directory out, or hands them to another grant."""
         return bool(self.excepted or self.inner or self.masked)
 
 
@@ -60,6 +68,7 @@ def preopen_from_data(data: Mapping[str, Any]) -> Preopen:
         excepted=tuple(data["excepted"]),
         inner=tuple((path, number) for path, number in data["inner"]),
         masked=tuple(data["masked"]),
+        kernel=tuple(data["kernel"]),
         route=data["route"],
         written=data["written"],
     )
@@ -160,6 +169,7 @@ class _Planner:
         interfaces = self.interfaces()
         preopens = self.preopens()
         self.written_by_host(preopens, writes)
+        self.read_by_host(preopens)
         self.stream_files(writes)
         grants = self.component.grants
         stdio = grants.stdio
@@ -213,7 +223,7 @@ class _Planner:
             return ()
         out = []
         for item in self.facts.imports:
-            known = classify(item.name)
+            known = _classified(item.name)
             if isinstance(known, Refused) or item.kind != "instance":
                 reason = known.reason if isinstance(known, Refused) else "it is not an interface"
                 self.object(f"{self.root}.source", f"the component imports {item.name!a}: {reason}", "component")
@@ -238,12 +248,23 @@ class _Planner:
             if directory.real is None:
                 self.object(f"{route}.host", f"no directory at {directory.absolute}; it must exist before the run")
                 continue
+            if directory.kernel:
+                self.object(
+                    f"{route}.host",
+                    f"{directory.real} is on {directory.kernel}, an interface of the kernel, through which a component"
+                    " could read or change this and other processes; copy what it needs into a directory of its own",
+                )
             cache = self.host.cache
             if cache and grant.access == "write" and (_below(cache, directory.real) or _below(directory.real, cache)):
                 self.object(f"{route}.access", f"writable, and it covers the sandbox's cache of compiled code, {cache}")
             found.append((number, grant, directory))
         if len(found) > MAX_PREOPENS:
             self.object(f"{self.root}.grants.filesystem", f"more than {MAX_PREOPENS} directories")
+        if found and not self.host.knows_mounts:
+            self.object(
+                f"{self.root}.grants.filesystem",
+                "no directory can be granted: /proc/self/mountinfo, which says what is mounted in it, cannot be read",
+            )
         index = {number: at for at, (number, _, _) in enumerate(found)}
         out = []
         for number, grant, directory in found:
@@ -282,6 +303,7 @@ class _Planner:
                 excepted=self.excepted(number, grant, directory, found),
                 inner=tuple(inner),
                 masked=tuple(m for m in masked if m not in inner_paths),
+                kernel=directory.interfaces,
                 route=route,
                 written=grant.host,
             )
@@ -290,6 +312,14 @@ class _Planner:
                     f"{route}.host",
                     f"{directory.real} is on a file system that knows files by several spellings of a name,"
                     " so neither `except` nor a grant inside this one can be enforced there",
+                )
+            if preopen.cut and directory.mounts:
+                more = f", and at {len(directory.mounts) - 1} more" if len(directory.mounts) > 1 else ""
+                self.object(
+                    f"{route}.host",
+                    f"a file system is mounted inside, at {_joined(directory.real or '', directory.mounts[0])}{more}:"
+                    " it may show the same files by other names, so neither `except` nor another grant inside this one"
+                    " can be enforced; grant what is mounted there apart from the rest",
                 )
             out.append(preopen)
         if not any(p.guest == DECOY for p in out):
@@ -325,10 +355,25 @@ class _Planner:
         """Nothing that the host writes for a run (its trail, above all) may lie where the guest can write."""
         for what, path in writes:
             for p in preopens:
-                if p.writable and p.host is not None and _below(path, p.host):
+                if _can_write(p, path):
                     self.object(
                         f"{p.route}.access", f"writable, and it holds {what}, {path}, which the guest could change"
                     )
+
+    def read_by_host(self, preopens: Sequence[Preopen]) -> None:
+        """A run may not change what the next run will be: the policy, or the component that the policy names."""
+        pinned = self.component.digest is not None
+        for what, paths in (("policy", self.host.policy), ("component", () if pinned else self.host.source)):
+            remedy = "`except` it" if what == "policy" else "`except` it, or pin its `digest`"
+            for path in paths:
+                thing = f"the {what}'s own file" if path == paths[-1] else f"a symbolic link to the {what}"
+                for p in preopens:
+                    if _can_write(p, path):
+                        self.object(
+                            f"{p.route}.access",
+                            f"writable, and it holds {thing}, {path}, which the guest could change for the next run;"
+                            f" grant a directory without it, or {remedy}",
+                        )
 
     def stream(self, name: str, stream: Stream | None, preopens: Sequence[Preopen]) -> StreamPlan:
         if stream is None or stream.mode == "closed":
@@ -418,6 +463,9 @@ def behind(interface: str) -> str:
     return "wasmtime"
 
 
+_classified = functools.lru_cache(maxsize=1024)(classify)
+
+
 def _unencodable(text: str) -> bool:
     try:
         text.encode("utf-8")
@@ -428,6 +476,20 @@ def _unencodable(text: str) -> bool:
 
 def _below(path: str, directory: str) -> bool:
     return path == directory or path.startswith(directory.rstrip("/") + "/")
+
+
+def _joined(directory: str, path: str) -> str:
+    return f"{directory.rstrip('/')}/{path}"
+
+
+def _can_write(preopen: Preopen, path: str) -> bool:
+    """Whether a guest may change what is at a real path through ``preopen`` itself, not one inside it."""
+    if not preopen.writable or preopen.host is None or not _below(path, preopen.host):
+        return False
+    relative = path[len(preopen.host) :].strip("/")
+    if any(_below(relative, apart) for apart in (*(p for p, _ in preopen.inner), *preopen.masked)):
+        return False
+    return not any(Pattern.parse(glob).after(relative.split("/"))[0] for glob in preopen.excepted)
 
 
 def _last(path: str, count: int) -> list[str]:

@@ -14,7 +14,7 @@ from benchmarks.measure import Row, Sample, interleave
 
 ROWS = [
     *("start.c", "start.c.processor", "start.nothing", "start.nothing.processor"),
-    *("warm.c", "warm.c.guard", "warm.nothing", "warm.nothing.guard", "warm.10ms", "warm.10ms.guard"),
+    *("warm.c", "warm.c.guard", "warm.nothing", "warm.nothing.guard", "warm.5ms", "warm.5ms.guard"),
     *("files.read-4k", "files.read-64k", "files.stat"),
     *("files.pread-4k", "files.pread-64k", "files.fstat", "files.open"),
     *("files.write-4k", "files.write-64k", "files.pwrite-4k", "files.pwrite-64k"),
@@ -30,12 +30,13 @@ ROWS = [
 def test_every_row_is_measured_and_printed(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """``python -m benchmarks`` prints a line a row, in order, and ``--json`` holds the same rows with their values."""
+    """``python -m benchmarks`` prints a line a row, in order, and the files hold the same rows."""
     monkeypatch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
     (tmp_path / "bench").mkdir()
     known = all_cases(Bench(tmp_path / "bench", quick=True))
     wanted = [name for name in known if not name.endswith(".python")]
-    assert main([*wanted, "--quick", "--json", str(tmp_path / "rows.json")]) == 0
+    files = ["--json", str(tmp_path / "rows.json"), "--markdown", str(tmp_path / "rows.md")]
+    assert main([*wanted, "--quick", *files]) == 0
     printed = capsys.readouterr().out.splitlines()
     lines = [line for line in printed[2:] if not line.startswith("  ")]
     assert [line.split()[0] for line in lines] == ROWS
@@ -44,6 +45,8 @@ def test_every_row_is_measured_and_printed(
     found = json.loads((tmp_path / "rows.json").read_text(encoding="utf-8"))
     assert [row["name"] for row in found["rows"]] == ROWS
     assert [row["name"] for row in found["rows"] if not row["ours"]["values"]] == []
+    table = (tmp_path / "rows.md").read_text(encoding="utf-8").splitlines()
+    assert [line.split("`")[1] for line in table[4:]] == ROWS
 
 
 def test_an_unknown_row_is_an_error(capsys: pytest.CaptureFixture[str]) -> None:
@@ -95,5 +98,6 @@ def test_a_row_compares_round_by_round_and_with_its_aim(
         aim=aim,
     )
     assert (row.figure, row.reached) == (figure, reached)
+    assert row.markdown() == "| `row` | 100 us | 80 us | {} | {} |".format(*re.split(" {2,}|$", text)[:2])
     first = " ".join(row.text().splitlines()[0].split())
     assert first == " ".join(f"row 100 (90..400) us 80 (72..300) us {text}".split())

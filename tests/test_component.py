@@ -67,6 +67,10 @@ COMPONENT = b"\0asm\x0d\0\x01\0"
 MODULE = b"\0asm\x01\0\0\0"
 
 
+EXPORT = b"\x00\x01a\x01\x00\x00"
+"""A function by the name of ``a``."""
+
+
 def refusal(data: bytes) -> str:
     with pytest.raises(ComponentError) as caught:
         facts_of("x.wasm", data)
@@ -180,11 +184,33 @@ def test_facts_of_a_module() -> None:
             "a number of more than ten bytes at byte 17",
         ),
         (COMPONENT + b"\0\0" * 100_001, "more than 100000 sections"),
+        (COMPONENT + section(11, leb(10_001) + EXPORT * 10_001), "more than 10000 imports and exports"),
+        (COMPONENT + section(11, b"\x01" + EXPORT) * 10_001, "more than 10000 imports and exports"),
+        (
+            COMPONENT + section(10, b"\x01\x00\x01a\x05\0") + section(11, leb(10_000) + EXPORT * 10_000),
+            "more than 10000 imports and exports",
+        ),
+        (MODULE + section(7, leb(10_001) + b"\x01a\x00\x00" * 10_001), "more than 10000 imports and exports"),
+        (
+            COMPONENT + section(11, leb(105) + (b"\x00" + leb(9_990) + b"a" * 9_990 + b"\x01\0\0") * 105),
+            "names of imports and exports of more than 1048576 bytes in all",
+        ),
+        (
+            MODULE + section(2, leb(53) + ((leb(9_990) + b"a" * 9_990) * 2 + b"\0\0") * 53),
+            "names of imports and exports of more than 1048576 bytes in all",
+        ),
+        (COMPONENT + section(10, b"\x01\x02\x01a\x11"), "a name with 17 options at byte 14, more than 16"),
     ],
 )
 def test_what_is_refused(data: bytes, message: str) -> None:
     """Each malformed file is refused with one sentence that names the file and what is wrong with it."""
     assert refusal(data) == f"x.wasm: {message}"
+
+
+def test_as_many_exports_as_may_be() -> None:
+    """The bound itself is allowed; custom sections with names of their own do not count."""
+    data = COMPONENT + section(0, b"\x04name" + b"x" * 2_000_000) + section(11, leb(10_000) + EXPORT * 10_000)
+    assert facts_of("x", data).exports == (Export(name="a", kind="func"),) * 10_000
 
 
 def test_a_hostile_path_is_escaped() -> None:

@@ -63,6 +63,7 @@ class Router:
         self._directories = tuple(directories)
         self._inner = [{tuple(p.split("/")): to for p, to in x.inner} for x in preopens]
         self._masked = [{tuple(p.split("/")) for p in x.masked} for x in preopens]
+        self._kernel = [{tuple(p.split("/")) for p in x.kernel} for x in preopens]
         self._patterns = [tuple(Pattern.parse(g) for g in x.excepted) for x in preopens]
 
     def route(self, preopen: int, base: str, path: str, intent: int) -> Place | Denial:
@@ -107,10 +108,12 @@ class Router:
         holds_names = self._is_directory(preopen, old_names)
         for (at, old), (_, new) in zip(olds, news, strict=True):
             for names in (old, new):
+                if names and any(inner[: len(names)] == tuple(names) for inner in self._kernel[at]):
+                    return Denial(Reason.KERNEL, Error.ACCESS)
                 if not names or any(inner[: len(names)] == tuple(names) for inner in self._inside(at)):
                     return Denial(Reason.ABOVE_GRANT, Error.ACCESS)
             for pattern in self._patterns[at] if holds_names else ():
-                if not pattern.after(old)[1] <= pattern.after(new)[1]:
+                if pattern.after(old)[1] != pattern.after(new)[1]:
                     return Denial(Reason.ABOVE_EXCEPTION, Error.ACCESS)
         return found, other
 
@@ -123,7 +126,7 @@ class Router:
         return None
 
     def _inside(self, preopen: int) -> set[tuple[str, ...]]:
-        return set(self._inner[preopen]) | self._masked[preopen]
+        return set(self._inner[preopen]) | self._masked[preopen] | self._kernel[preopen]
 
     def _chain(self, preopen: int, names: list[str]) -> list[tuple[int, list[str]]]:
         """The preopens that a path is handed on through, each with the path from its root."""
@@ -143,6 +146,8 @@ class Router:
             if any(pattern.after(rest)[0] for pattern in self._patterns[at]):
                 return Denial(Reason.EXCEPTED, Error.ACCESS)
         at, rest = chain[-1]
+        if any(tuple(rest[: len(p)]) == p for p in self._kernel[at]):
+            return Denial(Reason.KERNEL, Error.ACCESS)
         if any(tuple(rest[: len(p)]) == p for p in self._masked[at]):
             return Denial(Reason.MASKED, Error.ACCESS)
         return Place(at, "/".join(rest) or ".")

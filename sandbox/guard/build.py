@@ -104,14 +104,13 @@ def _natives(b: Builder, functions: set[tuple[int, str]]) -> list[tuple[int, Int
 
 
 def _imports_text(natives: list[tuple[int, Interface]], name: str) -> tuple[list[str], dict[int, str]]:
-    """Import lines, and the identifier of each native resource. ``name`` formats an import's name from number and name."""
+    """Import lines, and the identifier of each native resource. ``name`` formats an import's name."""
     lines: list[str] = []
     known: dict[int, str] = {}
     for number, interface in natives:
         text, fresh = instance_type(interface.exports, known)
-        lines.append(
-            f"(import {quote(name.format(number=number, name=interface.name))} {text.replace('(instance', f'(instance $i{number}', 1)})"
-        )
+        imported = quote(name.format(number=number, name=interface.name))
+        lines.append(f"(import {imported} {text.replace('(instance', f'(instance $i{number}', 1)})")
         for resource, export in fresh:
             lines.append(f"(alias export $i{number} {quote(export)} (type $R{resource}))")
             known[resource] = f"$R{resource}"
@@ -178,9 +177,8 @@ def _bundle(b: Builder, number: int, interface: Interface, resources: dict[int, 
                 exports.append(f"(export $x{count} {quote(name)} (type $r{resource}))")
                 seen.setdefault(resource, f"$x{count}")
             case ty.Function():
-                lines.append(
-                    f'(type $p{count} {imported.function(export)}) (import "f{count}" (func $f{count} (type $p{count})))'
-                )
+                lines.append(f"(type $p{count} {imported.function(export)})")
+                lines.append(f'(import "f{count}" (func $f{count} (type $p{count})))')
                 exports.append(f"(type $q{count} {exported.function(export)})")
                 exports.append(f"(export {quote(name)} (func $f{count}) (func (type $q{count})))")
                 guarded = b.guarded.get((number, name))

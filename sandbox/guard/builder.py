@@ -1,4 +1,4 @@
-"""What every family of guard functions is written with: imports from Wasmtime and the host, sites, and core functions."""
+"""What every family of guard functions is written with: imports from Wasmtime and the host, sites, core functions."""
 
 from __future__ import annotations
 
@@ -108,14 +108,14 @@ class Builder:
         self.interfaces = list(self.imports.interfaces)
 
     def native(self, interface: int, name: str, expected: ty.Function | None = None) -> str:
-        """The core name of Wasmtime's function ``name``; declared with ``expected`` where the guest does not import it."""
+        """The core name of Wasmtime's ``name``; declared as ``expected`` where the guest does not import it."""
         declared = dict(self.interfaces[interface].exports).get(name)
         if declared is None:
             if expected is None:
                 raise Unsupported(f"{self.interfaces[interface].name} lacks {name}")
             self._declare(interface, name, expected)
             declared = expected
-        if not isinstance(declared, ty.Function) or (expected is not None and declared.result != expected.result):
+        if not isinstance(declared, ty.Function) or (expected is not None and not same_types(declared, expected)):
             raise Unsupported(f"it imports {self.interfaces[interface].name} with a {name} that is not WASI 0.2's")
         self.lowered[interface, name] = declared
         return f"$n{interface}-{list(dict(self.interfaces[interface].exports)).index(name)}"
@@ -173,7 +173,16 @@ class Builder:
         self.guarded[interface, name] = number
 
     def pass_through(self, interface: int, name: str) -> None:
+        """Let the guest call Wasmtime's function itself, which knows nothing of what the guard owns."""
+        function = dict(self.interfaces[interface].exports)[name]
+        assert isinstance(function, ty.Function)
+        if any(self.kinds[r] is not Kind.NATIVE for r in mentioned(function)):
+            raise self.unknown(interface, name)
         self.passed.add((interface, name))
+
+    def unknown(self, interface: int, name: str) -> Unsupported:
+        """The refusal of a function that is none of WASI 0.2's, by its name or by its types."""
+        return Unsupported(f"it imports {name} of {self.interfaces[interface].name}, which is not WASI 0.2's")
 
     def own(self, resource: int, native: str, *, counted: bool = False) -> str:
         """An owned handle of the guard's for the native handle that ``native`` computes."""
@@ -222,7 +231,7 @@ class Builder:
     def call(
         self, interface: int, name: str, function: ty.Function, arguments: list[str] | None = None
     ) -> tuple[str, str]:
-        """A call passed on: the text that calls (result left at ``RESULT``, or in local ``$value``) and the text of the result."""
+        """A call passed on: the text that calls (result at ``RESULT`` or in ``$value``), and that of the result."""
         given, after = self.arguments(function)
         target, signature = self.native(interface, name), ty.signature(function)
         passed = " ".join(arguments if arguments is not None else given)
@@ -295,6 +304,17 @@ class Builder:
 
     def import_name(self, interface: int) -> str:
         return quote(self.interfaces[interface].name)
+
+
+def same_types(one: ty.Function, other: ty.Function) -> bool:
+    """Whether two functions differ in the names of parameters at most."""
+    return one.result == other.result and [t for _, t in one.params] == [t for _, t in other.params]
+
+
+def mentioned(function: ty.Function) -> frozenset[int]:
+    """Every resource in a function's type."""
+    types = [t for _, t in function.params] + ([function.result] if function.result is not None else [])
+    return frozenset(r for t in types for r in ty.resources(t))
 
 
 WASI_NAMES: dict[ty.Type, str] = {}

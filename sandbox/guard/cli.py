@@ -1,10 +1,9 @@
-"""``wasi:cli``: environment, arguments and the exit status. Standard streams are Wasmtime's, over files of the worker's."""
+"""``wasi:cli``: environment, arguments, exit status. Standard streams are Wasmtime's, over files of the worker's."""
 
 from __future__ import annotations
 
 from sandbox.guard import types as ty
-from sandbox.guard.builder import Builder
-from sandbox.guard.reflect import Unsupported
+from sandbox.guard.builder import Builder, same_types
 from sandbox.guard.state import RESULT
 
 EXITS = {
@@ -14,7 +13,7 @@ EXITS = {
 
 
 def emit_environment(b: Builder, interface: int) -> None:
-    """Granted lists are Wasmtime's own, configured with just what the plan holds; others are empty, and asking is told."""
+    """Granted lists are Wasmtime's own, with just what the plan holds; others are empty, and asking is told."""
     granted = {"get-environment": b.shape.environment, "get-arguments": b.shape.arguments, "initial-cwd": True}
     capabilities = {"get-environment": "environment", "get-arguments": "arguments"}
     for name, function in b.imports.interfaces[interface].functions:
@@ -22,7 +21,7 @@ def emit_environment(b: Builder, interface: int) -> None:
             b.pass_through(interface, name)
             continue
         if not isinstance(function.result, ty.List) or function.params:
-            raise Unsupported(f"it imports {name} of {b.interfaces[interface].name}, which is not WASI 0.2's")
+            raise b.unknown(interface, name)
         told = b.once(b.site(interface, name, capabilities[name]))
         empty = f"(i32.store (i32.const {RESULT}) (i32.const 8)) (i32.store (i32.const {RESULT + 4}) (i32.const 0))"
         b.emit(interface, name, function, f"{told} {empty} (i32.const {RESULT})")
@@ -32,10 +31,6 @@ def emit_exit(b: Builder, interface: int) -> None:
     """The guard serves both ways to exit: it tells the host the status and traps, so that all of 0 to 255 arrive."""
     for name, function in b.imports.interfaces[interface].functions:
         known = EXITS.get(name)
-        if (
-            known is None
-            or [t for _, t in function.params] != [t for _, t in known.params]
-            or function.result is not None
-        ):
-            raise Unsupported(f"it imports {name} of {b.interfaces[interface].name}, which is not WASI 0.2's")
+        if known is None or not same_types(function, known):
+            raise b.unknown(interface, name)
         b.emit(interface, name, function, f"(call {b.host('exit')} (local.get 0)) unreachable")

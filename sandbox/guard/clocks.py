@@ -4,24 +4,28 @@ from __future__ import annotations
 
 from sandbox.guard import types as ty
 from sandbox.guard.builder import Builder
-from sandbox.guard.reflect import Unsupported
 from sandbox.guard.state import RESULT
 
 COARSE = 1_000_000
 """Resolution of a coarse clock, in nanoseconds."""
 FROZEN_WALL = 315_532_800
-"""What a frozen wall clock shows, in seconds since 1970: 1980-01-01T00:00:00Z, the first time that a ZIP file can hold."""
+"""What a frozen wall clock shows, in seconds since 1970: 1980-01-01T00:00:00Z, the first time of a ZIP file."""
 
 INSTANT = ty.U64
+DATETIME = ty.Record((("seconds", ty.U64), ("nanoseconds", ty.U32)))
 
 
 def emit_monotonic(b: Builder, interface: int) -> None:
     """Guard ``wasi:clocks/monotonic-clock``. A wait takes its real time whatever the clock shows."""
     mode = b.shape.monotonic
     for name, function in b.imports.interfaces[interface].functions:
-        known = {"now": 0, "resolution": 0, "subscribe-instant": 1, "subscribe-duration": 1}
-        if len(function.params) != known.get(name, -1):
-            raise Unsupported(f"it imports {name} of {b.interfaces[interface].name}, which is not WASI 0.2's")
+        types = [t for _, t in function.params]
+        if name in ("now", "resolution"):
+            known = not types and function.result == INSTANT
+        else:
+            known = types == [INSTANT] and isinstance(function.result, ty.Own)
+        if not known or name not in ("now", "resolution", "subscribe-instant", "subscribe-duration"):
+            raise b.unknown(interface, name)
         if mode == "real" or name == "subscribe-duration" or (mode == "coarse" and name == "subscribe-instant"):
             b.pass_through(interface, name)
             continue
@@ -35,7 +39,8 @@ def emit_monotonic(b: Builder, interface: int) -> None:
             b.emit(interface, name, function, f"{told} (i64.const {COARSE if mode == 'coarse' else 1})")
         elif mode == "coarse":
             now = b.native(interface, name)
-            text = f"(local.set $now (call {now})) (i64.sub (local.get $now) (i64.rem_u (local.get $now) (i64.const {COARSE})))"
+            past = f"(i64.rem_u (local.get $now) (i64.const {COARSE}))"
+            text = f"(local.set $now (call {now})) (i64.sub (local.get $now) {past})"
             b.emit(interface, name, function, text, ["$now i64"])
         else:
             b.emit(interface, name, function, f"{told} (i64.const 0)")
@@ -45,8 +50,8 @@ def emit_wall(b: Builder, interface: int) -> None:
     """Guard ``wasi:clocks/wall-clock``."""
     mode = b.shape.wall
     for name, function in b.imports.interfaces[interface].functions:
-        if name not in ("now", "resolution") or function.params:
-            raise Unsupported(f"it imports {name} of {b.interfaces[interface].name}, which is not WASI 0.2's")
+        if name not in ("now", "resolution") or function.params or function.result != DATETIME:
+            raise b.unknown(interface, name)
         if mode == "real":
             b.pass_through(interface, name)
             continue

@@ -111,16 +111,19 @@ WASI_NAMES.update(
         DATETIME: "datetime",
         DESCRIPTOR_STAT: "descriptor-stat",
         PATH_FLAGS: "path-flags",
+        OPEN_FLAGS: "open-flags",
+        DESCRIPTOR_FLAGS: "descriptor-flags",
         ERROR_CODE: "error-code",
     }
 )
 
 DENIALS = tuple(ERROR_CODE.names.index(n) for n in ("access", "not-permitted", "read-only"))
+LOOP = ERROR_CODE.names.index("loop")
 DIRECTORY, SYMBOLIC_LINK, REGULAR_FILE = (
     DESCRIPTOR_TYPE.names.index(n) for n in ("directory", "symbolic-link", "regular-file")
 )
-CREATE, TRUNCATE = 1, 8
-WRITE, MUTATE_DIRECTORY = 2, 32
+CREATE, OPEN_DIRECTORY, TRUNCATE = 1, 2, 8
+READ, WRITE, MUTATE_DIRECTORY = 1, 2, 32
 METADATA_COST = 4096
 """Bytes that a new file, directory or link is charged against the disk limit, whatever is written to it."""
 
@@ -177,8 +180,23 @@ SIGNATURES: dict[str, tuple[str, ...]] = {
     "rename-at": ("this", "string", "this", "string"),
     "link-at": ("this", "flags", "string", "this", "string"),
     "write": ("this", "bytes", "number"),
+    "read": ("this", "number", "number"),
     "set-size": ("this", "number"),
+    "set-times": ("this", "time", "time"),
+    "advise": ("this", "number", "number", "enum"),
+    "read-via-stream": ("this", "number"),
+    "write-via-stream": ("this", "number"),
+    "append-via-stream": ("this",),
+    "sync-data": ("this",),
+    "sync": ("this",),
+    "get-flags": ("this",),
+    "get-type": ("this",),
+    "read-directory": ("this",),
+    "stat": ("this",),
+    "metadata-hash": ("this",),
+    "is-same-object": ("this", "this"),
 }
+"""Every method of ``descriptor``, with the kinds of its parameters."""
 
 
 def emit(b: Builder, interface: int) -> None:
@@ -197,7 +215,16 @@ def _emit_function(b: Builder, interface: int, name: str, function: ty.Function)
     elif resource == "descriptor":
         _Method(b, interface, name, method, function).emit()
     else:
-        raise Unsupported(f"it imports {name} of {b.interfaces[interface].name}, which WASI 0.2 does not have")
+        raise b.unknown(interface, name)
+
+
+def _is_known(method: str, function: ty.Function) -> bool:
+    """Whether a method of ``descriptor`` is one of WASI 0.2's, as far as the guard looks into its type."""
+    if tuple(_kind(t) for _, t in function.params) != SIGNATURES.get(method):
+        return False
+    if method == "is-same-object":
+        return function.result == ty.BOOL
+    return isinstance(function.result, ty.Result) and function.result.error == ERROR_CODE
 
 
 def _kind(t: ty.Type) -> str:
@@ -210,10 +237,14 @@ def _kind(t: ty.Type) -> str:
             return "flags"
         case ty.Variant():
             return "time"
-        case ty.List():
+        case ty.List(ty.Scalar("u8")):
             return "bytes"
-        case _:
+        case ty.Scalar("u64"):
             return "number"
+        case ty.Enum():
+            return "enum"
+        case _:
+            return "other"
 
 
 class _Method:
@@ -221,21 +252,18 @@ class _Method:
 
     def __init__(self, b: Builder, interface: int, name: str, method: str, function: ty.Function) -> None:
         self.b, self.interface, self.name, self.method, self.function = b, interface, name, method, function
-        expected = SIGNATURES.get(method)
-        if expected is not None and tuple(_kind(t) for _, t in function.params) != expected:
-            raise Unsupported(f"it imports {name} with parameters that are not WASI 0.2's")
-        if not function.params or not isinstance(function.params[0][1], ty.Borrow):
-            raise Unsupported(f"it imports {name} with parameters that are not WASI 0.2's")
-        self.descriptor = function.params[0][1].resource
-        if b.kinds[self.descriptor] is not Kind.DESCRIPTOR:
-            raise Unsupported(f"it imports {name} of another resource than descriptor")
+        this = function.params[0][1] if function.params else None
+        if not isinstance(this, ty.Borrow) or not _is_known(method, function):
+            raise b.unknown(interface, name)
+        self.descriptor = this.resource
+        others = {t.resource for _, t in function.params if isinstance(t, ty.Borrow)}
+        if any(b.kinds[r] is not Kind.DESCRIPTOR for r in others):
+            raise b.unknown(interface, name)
         access = "write" if method in MUTATING else "read"
         self.site = b.site(interface, name, f"filesystem.{access}")
         self.writes = int(Reason.WRITES) if method in MUTATING else 0
         self.result = function.result
-        errors = self.result.error if isinstance(self.result, ty.Result) else None
-        self.can_fail = isinstance(errors, ty.Enum) and errors == ERROR_CODE
-        self.pointer = ty.signature(function).returns_pointer
+        self.can_fail = isinstance(self.result, ty.Result)
         _helpers(b)
 
     def emit(self) -> None:
@@ -255,6 +283,12 @@ class _Method:
             "$slot i32",
             "$value i32",
             "$new i32",
+            "$opened i32",
+            "$other i32",
+            "$whole i32",
+            "$whole_length i32",
+            "$follows i32",
+            "$cut i32",
         )
         self.b.emit(self.interface, self.name, self.function, body, locals_)
 
@@ -266,8 +300,36 @@ class _Method:
         why = f"(i32.const {int(reason)})" if isinstance(reason, Reason) else reason
         why = f"(i32.or {why} {writes or f'(i32.const {self.writes})'})"
         return (
-            f"(call $deny (i32.const {self.site}) {why} (local.get 0) {text})"
+            f"{self.leave()} (call $deny (i32.const {self.site}) {why} (local.get 0) {text})"
             f" {self.b.fail(self.result, case)} (return (i32.const {RESULT}))"
+        )
+
+    def enter(self, path: int, opened: str, start: str, text: tuple[str, str]) -> str:
+        """Walk to the directory of a routed path: ``start`` becomes its handle, ``text`` what is left of the path."""
+        at, length = text
+        return f"""
+      (local.set {opened} (call {_walk(self.b, self.interface, self.descriptor)}
+        (local.get {start}) (local.get {at}) (local.get {length})))
+      (if (i32.eqz (local.get {opened})) (then
+        {self.leave()}
+        (if (i32.eq (global.get $walk_error) (i32.const {LOOP})) (then
+          (call $deny (i32.const {self.site}) (i32.const {int(Reason.SYMBOLIC_LINK) | self.writes}) (local.get 0)
+            {get(path, path + 1)})))
+        {self.b.fail_code(self.result, "(global.get $walk_error)")} (return (i32.const {RESULT}))))
+      (if (i32.eq (local.get {opened}) (local.get {start}))
+        (then (local.set {opened} (i32.const 0)))
+        (else (local.set {start} (local.get {opened}))))
+      (local.set {at} (i32.add (local.get {at}) (global.get $walked)))
+      (local.set {length} (i32.sub (local.get {length}) (global.get $walked)))"""
+
+    def leave(self) -> str:
+        """Drop the directories that were walked to."""
+        if self.method not in ONE_PATH and self.method not in TWO_PATHS:
+            return ""
+        drop = self.b.drop(self.descriptor)
+        return " ".join(
+            f"(if (local.get {x}) (then (call {drop} (local.get {x})) (local.set {x} (i32.const 0))))"
+            for x in ("$opened", "$other")
         )
 
     def after(self, path: int | None, writes: str | None = None) -> str:
@@ -276,9 +338,13 @@ class _Method:
             return ""
         code = f"(i32.load8_u (i32.const {RESULT + ty.payload_offset(self.result)}))" if self.result else ""
         text = get(path, path + 1) if path is not None else "(i32.const 8) (i32.const 0)"
+        told = writes or f"(i32.const {self.writes})"
+        link = f"(i32.or (i32.const {int(Reason.SYMBOLIC_LINK)}) {told})"
         return (
-            f"(if (i32.load8_u (i32.const {RESULT})) (then (if (call $denial {code}) (then"
-            f" (call $deny (i32.const {self.site}) {writes or f'(i32.const {self.writes})'} (local.get 0) {text})))))"
+            f"{self.leave()} (if (i32.load8_u (i32.const {RESULT})) (then (if (call $denial {code}) (then"
+            f" (call $deny (i32.const {self.site}) {told} (local.get 0) {text})))"
+            f" (if (i32.and (local.get $follows) (i32.eq {code} (i32.const {LOOP}))) (then"
+            f" (call $deny (i32.const {self.site}) {link} (local.get 0) {text})))))"
         )
 
     def place(self, path: int, intent: str, writes: str | None = None) -> str:
@@ -301,13 +367,23 @@ class _Method:
       (local.set $grant (local.get $code))
       (local.set $native (call $root (local.get $grant)))
       (local.set $flags (i32.or (call $flags_of (local.get $grant)) (i32.const {ROUTED})))
-      (local.set $path (i32.load (i32.const {AUXILIARY + 4}))) (local.set $length (i32.load (i32.const {AUXILIARY + 8})))))"""
+      (local.set $path (i32.load (i32.const {AUXILIARY + 4})))
+      (local.set $length (i32.load (i32.const {AUXILIARY + 8})))
+      (local.set $whole (local.get $path)) (local.set $whole_length (local.get $length))
+      {self.no_follow()}
+      {self.enter(path, "$opened", "$native", ("$path", "$length"))}))"""
+
+    def no_follow(self) -> str:
+        """Have no last link followed either: the host has refused those that there were."""
+        if SIGNATURES[self.method][1] != "flags":
+            return ""
+        return "(local.set $follows (local.get 1)) (local.set 1 (i32.const 0))"
 
     def routed(self, path: int) -> str:
         """Whether the host is to decide, as a condition.
 
-        It is not asked for the hash of an entry of a directory that was opened: that tells no more than the listing did,
-        and C libraries ask for it with each entry.
+        It is not asked for the hash of an entry of a directory that was opened: that tells no more than the listing
+        did, and C libraries ask for it with each entry.
         """
         routed = f"(i32.and (local.get $flags) (i32.const {ROUTED}))"
         if self.method != "metadata-hash-at":
@@ -377,8 +453,9 @@ class _Method:
         both += f" {_base(get(other))} {get(other_path)} (call $cap {get(other_path + 1)})"
 
         def refuse(reason: Reason, case: str) -> str:
+            why = int(reason) | self.writes
             return (
-                f"(call {self.b.host('denied-pair')} (i32.const {self.site}) (i32.const {int(reason) | self.writes}) {both})"
+                f"(call {self.b.host('denied-pair')} (i32.const {self.site}) (i32.const {why}) {both})"
                 f" {self.b.fail(self.result, case)} (return (i32.const {RESULT}))"
             )
 
@@ -418,9 +495,15 @@ class _Method:
       (if (i32.lt_s (local.get $code) (i32.const 0)) (then
         {self.b.fail_code(self.result, "(local.get $code)")} (return (i32.const {RESULT}))))
       (local.set $native (call $root (local.get $code))) (local.set $slot (local.get $native))
-      (local.set $path (i32.load (i32.const {AUXILIARY + 4}))) (local.set $length (i32.load (i32.const {AUXILIARY + 8})))
-      (local.set $new (i32.load (i32.const {AUXILIARY + 12}))) (local.set $value (i32.load (i32.const {AUXILIARY + 16})))))
+      (local.set $path (i32.load (i32.const {AUXILIARY + 4})))
+      (local.set $length (i32.load (i32.const {AUXILIARY + 8})))
+      (local.set $new (i32.load (i32.const {AUXILIARY + 12})))
+      (local.set $value (i32.load (i32.const {AUXILIARY + 16})))
+      {self.no_follow()}
+      {self.enter(path, "$opened", "$native", ("$path", "$length"))}
+      {self.enter(other_path, "$other", "$slot", ("$new", "$value"))}))
     {self.call(replaced)}
+    {self.leave()}
     (if (i32.load8_u (i32.const {RESULT})) (then (if (call $denial {code}) (then
       (call {self.b.host("denied-pair")} (i32.const {self.site}) (i32.const {self.writes}) {both})))))
     (i32.const {RESULT})"""
@@ -441,21 +524,32 @@ class _Method:
         handle = f"(i32.const {RESULT + ty.payload_offset(self.result)})"
         stat = self.b.native(self.interface, "[method]descriptor.stat", _stat(self.descriptor))
         drop = self.b.drop(self.descriptor)
+        # Truncating is the guard's, once it knows what was opened: another run may swap files between check and open.
+        set_size = self.b.native(self.interface, "[method]descriptor.set-size", _set_size(self.descriptor))
+        cut = f"""
+    (if (i32.eqz (i32.and (local.get $flags) (i32.const {HARD_LINKS}))) (then
+      (local.set $cut (i32.and (local.get 4) (i32.const {TRUNCATE})))
+      (if (local.get $cut) (then
+        (local.set 4 (i32.and (local.get 4) (i32.const {15 - TRUNCATE})))
+        (local.set 5 (i32.or (local.get 5) (i32.const {WRITE})))))))"""
         created = ""
         if self.b.shape.counts_writes:
             created = f"""
     (if (i32.and (local.get 4) (i32.const {CREATE})) (then (if (i32.load8_u (i32.const {AUXILIARY})) (then
       {self.charge(f"(i64.const {METADATA_COST})", path)}))))"""
         return f"""{wants}
-    (if (i32.gt_u (i32.add (local.get 3) (i32.load offset={SLOT_LENGTH} (local.get 0))) (i32.const {PATH_MAX - 1})) (then
+    (if (i32.gt_u (i32.add (local.get 3) (i32.load offset={SLOT_LENGTH} (local.get 0))) (i32.const {PATH_MAX - 1}))
+      (then
       {self.b.fail(self.result, "name-too-long")} (return (i32.const {RESULT}))))
     (if (i32.ge_u (global.get $open) (global.get $handles)) (then
       {self.refuse(Reason.HANDLES, "quota", path, writes)}))
     {self.place(path, intent, writes)}
     {self.only_one_name(path, "(local.get 1)", writes)}
     {created}
+    {cut}
     {self.call({0: "(local.get $native)", 2: "(local.get $path)", 3: "(local.get $length)"})}
     (if (i32.load8_u (i32.const {RESULT})) (then {self.after(path, writes)} (return (i32.const {RESULT}))))
+    {self.leave()}
     (local.set $new (i32.load {handle}))
     (if (i32.eqz (i32.and (local.get $flags) (i32.const {HARD_LINKS}))) (then
       (call {stat} (local.get $new) (i32.const {AUXILIARY}))
@@ -464,10 +558,16 @@ class _Method:
       (if (local.get $code) (then
         (call {drop} (local.get $new))
         {self.refuse("(local.get $code)", "access", path, writes)}))))
+    (if (local.get $cut) (then
+      (call {set_size} (local.get $new) (i64.const 0) (i32.const {AUXILIARY}))
+      (if (i32.load8_u (i32.const {AUXILIARY})) (then
+        (call {drop} (local.get $new))
+        {self.b.fail_code(self.result, f"(i32.load8_u (i32.const {AUXILIARY + 1}))")}
+        (return (i32.const {RESULT}))))))
     (local.set $slot (call $slot))
     (i32.store offset={SLOT_NATIVE} (local.get $slot) (local.get $new))
     (if (i32.and (local.get $flags) (i32.const {ROUTED}))
-      (then (call $keep (local.get $slot) (local.get $grant) (local.get $path) (local.get $length)))
+      (then (call $keep (local.get $slot) (local.get $grant) (local.get $whole) (local.get $whole_length)))
       (else (call $extend (local.get $slot) (local.get 0) (local.get $path) (local.get $length))))
     (global.set $open (i32.add (global.get $open) (i32.const 1)))
     (i32.store {handle} (call {self.b.new(self.descriptor)} (local.get $slot)))
@@ -485,8 +585,8 @@ class _Method:
     (if (i64.gt_u (local.get 1) (global.get $disk_limit)) (then
       {self.refuse(Reason.DISK, "insufficient-space")}))"""
         call, result = self.b.call(self.interface, self.name, self.function)
-        if not self.pointer:
-            return f"{body}\n    {call}\n    {result}"
+        if not self.can_fail:
+            return f"{call}\n    {result}"
         counted = self.method in ("write-via-stream", "append-via-stream")
         adopted = self.b.adopt(self.result, counted=counted) if self.result is not None else ""
         if self.method == "read-directory":
@@ -513,6 +613,58 @@ def _stat(descriptor: int) -> ty.Function:
     return ty.Function((("self", ty.Borrow(descriptor)),), STAT_RESULT)
 
 
+def _open_at(descriptor: int) -> ty.Function:
+    params = (
+        ("self", ty.Borrow(descriptor)),
+        ("path-flags", PATH_FLAGS),
+        ("path", ty.STRING),
+        ("open-flags", OPEN_FLAGS),
+        ("flags", DESCRIPTOR_FLAGS),
+    )
+    return ty.Function(params, ty.Result(ty.Own(descriptor), ERROR_CODE))
+
+
+def _set_size(descriptor: int) -> ty.Function:
+    return ty.Function((("self", ty.Borrow(descriptor)), ("size", ty.U64)), ty.Result(None, ERROR_CODE))
+
+
+def _walk(b: Builder, interface: int, descriptor: int) -> str:
+    """The core name of the function that opens the directory that a routed path ends in, one name at a time and
+    through no link: between the host's judgement and the call, another run may have put a link in the way.
+
+    It answers a handle, the one that it started from if the path is a single name, or 0 and ``$walk_error``;
+    ``$walked`` is how much of the path is behind it.
+    """
+    name = f"walk{interface}"
+    if name in b.helpers:
+        return f"${name}"
+    open_at = b.native(interface, "[method]descriptor.open-at", _open_at(descriptor))
+    at = AUXILIARY + ty.payload_offset(ty.Result(ty.Own(descriptor), ERROR_CODE))
+    b.globals["walk"] = "(global $walked (mut i32) (i32.const 0)) (global $walk_error (mut i32) (i32.const 0))"
+    b.helpers[name] = f"""
+  (func ${name} (param $root i32) (param $path i32) (param $length i32) (result i32) (local $here i32) (local $i i32)
+    (local.set $here (local.get $root))
+    (global.set $walked (i32.const 0))
+    (block $done (loop $next
+      (br_if $done (i32.ge_u (local.get $i) (local.get $length)))
+      (if (i32.eq (i32.load8_u (i32.add (local.get $path) (local.get $i))) (i32.const 47)) (then
+        ;; a slash at the end belongs to the last name
+        (br_if $done (i32.ge_u (i32.add (local.get $i) (i32.const 1)) (local.get $length)))
+        (call {open_at} (local.get $here) (i32.const 0)
+          (i32.add (local.get $path) (global.get $walked)) (i32.sub (local.get $i) (global.get $walked))
+          (i32.const {OPEN_DIRECTORY}) (i32.const {READ}) (i32.const {AUXILIARY}))
+        (if (i32.ne (local.get $here) (local.get $root)) (then (call {b.drop(descriptor)} (local.get $here))))
+        (if (i32.load8_u (i32.const {AUXILIARY})) (then
+          (global.set $walk_error (i32.load8_u (i32.const {at})))
+          (return (i32.const 0))))
+        (local.set $here (i32.load (i32.const {at})))
+        (global.set $walked (i32.add (local.get $i) (i32.const 1)))))
+      (local.set $i (i32.add (local.get $i) (i32.const 1)))
+      (br $next)))
+    (local.get $here))"""
+    return f"${name}"
+
+
 def _helpers(b: Builder) -> None:
     if "deny" in b.helpers:
         return
@@ -521,7 +673,8 @@ def _helpers(b: Builder) -> None:
     b.globals["disk_used"] = "(global $disk_used (mut i64) (i64.const 0))"
     b.helpers["charge"] = """
   (func $charge (param $bytes i64) (result i32)
-    (if (i64.gt_u (local.get $bytes) (i64.sub (global.get $disk_limit) (global.get $disk_used))) (then (return (i32.const 0))))
+    (if (i64.gt_u (local.get $bytes) (i64.sub (global.get $disk_limit) (global.get $disk_used))) (then
+      (return (i32.const 0))))
     (global.set $disk_used (i64.add (global.get $disk_used) (local.get $bytes)))
     (i32.const 1))"""
     denial = " ".join(f"(br_if $yes (i32.eq (local.get 0) (i32.const {code})))" for code in DENIALS)
@@ -557,7 +710,8 @@ def _helpers(b: Builder) -> None:
     (if (i32.eq (local.get $type) (i32.const {SYMBOLIC_LINK})) (then (return (i32.const 0))))
     (if (i32.ne (local.get $type) (i32.const {REGULAR_FILE})) (then (return (i32.const {int(Reason.SPECIAL_FILE)}))))
     (if (i32.and (local.get $flags) (i32.const {HARD_LINKS})) (then (return (i32.const 0))))
-    (select (i32.const {int(Reason.HARD_LINK)}) (i32.const 0) (i64.gt_u (i64.load (i32.const {_STAT_LINKS})) (i64.const 1))))
+    (select (i32.const {int(Reason.HARD_LINK)}) (i32.const 0)
+      (i64.gt_u (i64.load (i32.const {_STAT_LINKS})) (i64.const 1))))
   (func $keep (param $slot i32) (param $grant i32) (param $path i32) (param $length i32)
     (if (i32.gt_u (local.get $length) (i32.const {PATH_MAX})) (then unreachable))
     (if (call $is_root (local.get $path) (local.get $length)) (then (local.set $length (i32.const 0))))
@@ -574,18 +728,19 @@ def _helpers(b: Builder) -> None:
     (if (local.get $had) (then
       (i32.store8 (i32.add (i32.add (local.get $slot) (i32.const {SLOT_PATH})) (local.get $had)) (i32.const 47))
       (local.set $had (i32.add (local.get $had) (i32.const 1)))))
-    (memory.copy (i32.add (i32.add (local.get $slot) (i32.const {SLOT_PATH})) (local.get $had)) (local.get $path) (local.get $length))
+    (memory.copy (i32.add (i32.add (local.get $slot) (i32.const {SLOT_PATH})) (local.get $had))
+      (local.get $path) (local.get $length))
     (i32.store offset={SLOT_LENGTH} (local.get $slot) (i32.add (local.get $had) (local.get $length))))"""
 
 
 def emit_preopens(b: Builder, interface: int) -> None:
-    """Guard ``wasi:filesystem/preopens``: each directory that Wasmtime hands out becomes a descriptor of the guard's."""
+    """Guard ``wasi:filesystem/preopens``: what Wasmtime hands out becomes a descriptor of the guard's."""
     for name, function in b.imports.interfaces[interface].functions:
         match name, function.result:
-            case "get-directories", ty.List(ty.Tuple((ty.Own(descriptor), ty.String()))):
+            case "get-directories", ty.List(ty.Tuple((ty.Own(descriptor), ty.String()))) if not function.params:
                 _get_directories(b, interface, name, function, descriptor)
             case _:
-                raise Unsupported(f"it imports {name} of {b.interfaces[interface].name}, which is not WASI 0.2's")
+                raise b.unknown(interface, name)
 
 
 def _get_directories(b: Builder, interface: int, name: str, function: ty.Function, descriptor: int) -> None:
@@ -597,14 +752,15 @@ def _get_directories(b: Builder, interface: int, name: str, function: ty.Functio
     b.globals["configured"] = "(global $configured (mut i32) (i32.const 0))"
     entry = "(i32.add (i32.load (i32.const {at})) (i32.mul (local.get $i) (i32.const 12)))"
     here, roots = entry.format(at=RESULT), entry.format(at=AUXILIARY)
-    flags = "(i32.add (i32.const {at}) (i32.shl (local.get $i) (i32.const 3)))".format(at=GRANTS)
+    flags = f"(i32.add (i32.const {GRANTS}) (i32.shl (local.get $i) (i32.const 3)))"
     body = f"""
     (if (i32.eqz (global.get $configured)) (then
       (global.set $configured (i32.const 1))
       (call {config} (i32.const {AUXILIARY}))
       (global.set $handles (i32.load (i32.const {AUXILIARY})))
       (global.set $disk_limit (i64.load (i32.const {AUXILIARY + 8})))
-      (local.set $path (i32.load (i32.const {AUXILIARY + 16}))) (local.set $count (i32.load (i32.const {AUXILIARY + 20})))
+      (local.set $path (i32.load (i32.const {AUXILIARY + 16})))
+      (local.set $count (i32.load (i32.const {AUXILIARY + 20})))
       (if (i32.gt_u (local.get $count) (i32.const {MAX_GRANTS})) (then unreachable))
       (block $done (loop $next
         (br_if $done (i32.ge_u (local.get $i) (local.get $count)))
@@ -627,7 +783,7 @@ def _get_directories(b: Builder, interface: int, name: str, function: ty.Functio
     (local.set $count (i32.load (i32.const {RESULT + 4})))
     (if (i32.gt_u (local.get $count) (i32.const {MAX_GRANTS})) (then unreachable))
     (if (i32.gt_u (i32.add (global.get $open) (local.get $count)) (global.get $handles)) (then
-      (call {b.host("refused")} (i32.const {site}) (i32.const 8) (i32.const 0) (i32.const 8) (i32.const 0)) unreachable))
+      {b.tell(site)} unreachable))
     (global.set $open (i32.add (global.get $open) (local.get $count)))
     (local.set $i (i32.const 0))
     (block $done (loop $next

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from sandbox.guard import types as ty
-from sandbox.guard.builder import Builder
-from sandbox.guard.reflect import Unsupported
+from sandbox.guard.builder import Builder, same_types
 from sandbox.guard.state import RESULT
 
 MAX_BYTES = 1 << 26
@@ -31,12 +30,8 @@ def emit(b: Builder, interface: int) -> None:
     """
     for name, function in b.imports.interfaces[interface].functions:
         known = FUNCTIONS.get(name)
-        if (
-            known is None
-            or function.result != known.result
-            or [t for _, t in function.params] != [t for _, t in known.params]
-        ):
-            raise Unsupported(f"it imports {name} of {b.interfaces[interface].name}, which is not WASI 0.2's")
+        if known is None or not same_types(function, known):
+            raise b.unknown(interface, name)
         if b.shape.random == "secure":
             b.pass_through(interface, name)
             continue
@@ -60,7 +55,8 @@ def emit(b: Builder, interface: int) -> None:
             text = f"""{told}
     (if (i64.gt_u (local.get 0) (i64.const {MAX_BYTES})) (then unreachable))
     (local.set $length (i32.wrap_i64 (local.get 0)))
-    (local.set $at (call $realloc (i32.const 0) (i32.const 0) (i32.const 8) (i32.add (local.get $length) (i32.const 8))))
+    (local.set $at
+      (call $realloc (i32.const 0) (i32.const 0) (i32.const 8) (i32.add (local.get $length) (i32.const 8))))
     (i32.store (i32.const {RESULT}) (local.get $at)) (i32.store (i32.const {RESULT + 4}) (local.get $length))
     (local.set $end (i32.add (local.get $at) (local.get $length)))
     (block $done (loop $next
@@ -81,6 +77,8 @@ def _helpers(b: Builder) -> None:
     (if (i32.eqz (global.get $random_started)) (then (global.set $random_started (i32.const 1)) {start}))
     (global.set $random (i64.add (global.get $random) (i64.const 0x9e3779b97f4a7c15)))
     (local.set $z (global.get $random))
-    (local.set $z (i64.mul (i64.xor (local.get $z) (i64.shr_u (local.get $z) (i64.const 30))) (i64.const 0xbf58476d1ce4e5b9)))
-    (local.set $z (i64.mul (i64.xor (local.get $z) (i64.shr_u (local.get $z) (i64.const 27))) (i64.const 0x94d049bb133111eb)))
+    (local.set $z (i64.xor (local.get $z) (i64.shr_u (local.get $z) (i64.const 30))))
+    (local.set $z (i64.mul (local.get $z) (i64.const 0xbf58476d1ce4e5b9)))
+    (local.set $z (i64.xor (local.get $z) (i64.shr_u (local.get $z) (i64.const 27))))
+    (local.set $z (i64.mul (local.get $z) (i64.const 0x94d049bb133111eb)))
     (i64.xor (local.get $z) (i64.shr_u (local.get $z) (i64.const 31))))"""

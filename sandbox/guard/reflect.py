@@ -15,7 +15,7 @@ MAX_RESULT = 1024
 """Bytes of a result in memory, of which the guard has set aside more; none of WASI 0.2 has 200."""
 
 
-class Unsupported(Exception):
+class Unsupported(Exception):  # noqa: N818 - it reads as what it says of the component
     """The component uses something that the guard cannot stand in front of; the message says what."""
 
 

@@ -1,4 +1,4 @@
-"""The shape of a guard: all that its text depends on beside the component's own imports. Part of the compile cache's key.
+"""The shape of a guard: all that its text depends on beside the component's imports. Part of the compile cache's key.
 
 Values that may differ from run to run (directories, bounds, seeds) are not here: the guard asks the host for them.
 """

@@ -31,6 +31,8 @@ class Reason(IntEnum):
     """A new link would not point below its own directory."""
     ABOVE_GRANT = 12
     ABOVE_EXCEPTION = 13
+    KERNEL = 14
+    """An interface of the kernel is mounted at this path, or below one that would be renamed."""
     WRITES = 0x100
 
 

@@ -1,9 +1,9 @@
-"""``output-stream`` as the guard's own, so that what is written to files can be counted. Input streams stay Wasmtime's."""
+"""``output-stream`` as the guard's own, so that writing to files can be counted. Input streams stay Wasmtime's."""
 
 from __future__ import annotations
 
 from sandbox.guard import types as ty
-from sandbox.guard.builder import Builder, Kind
+from sandbox.guard.builder import Builder, Kind, mentioned
 from sandbox.guard.reflect import Unsupported
 from sandbox.guard.sites import Reason
 from sandbox.guard.state import RESULT
@@ -26,8 +26,7 @@ CLOSED = 1
 def emit(b: Builder, interface: int) -> None:
     """Guard ``wasi:io/streams`` or any interface that hands out or takes output streams."""
     for name, function in b.imports.interfaces[interface].functions:
-        mentioned = {r for t in [p for _, p in function.params] + [function.result] if t for r in ty.resources(t)}
-        if not any(b.kinds[r] is Kind.OUTPUT_STREAM for r in mentioned):
+        if not any(b.kinds[r] is Kind.OUTPUT_STREAM for r in mentioned(function)):
             b.pass_through(interface, name)
             continue
         method = name.removeprefix("[method]output-stream.")
@@ -47,7 +46,7 @@ def emit(b: Builder, interface: int) -> None:
         site = b.site(interface, name, "filesystem.write")
         call, result = b.call(interface, name, function)
         at = RESULT + ty.payload_offset(function.result)
-        after = f"(call {b.drop(_source(function))} {get(1)})" if method.endswith("splice") else ""
+        after = f"(call {b.drop(_source(b, interface, name, function))} {get(1)})" if method.endswith("splice") else ""
         b.emit(
             interface,
             name,
@@ -65,9 +64,11 @@ def emit(b: Builder, interface: int) -> None:
         )
 
 
-def _source(function: ty.Function) -> int:
+def _source(b: Builder, interface: int, name: str, function: ty.Function) -> int:
+    """The resource of the stream that a splice takes from."""
     source = function.params[1][1]
-    assert isinstance(source, ty.Borrow)
+    if not isinstance(source, ty.Borrow) or b.kinds[source.resource] is not Kind.NATIVE:
+        raise b.unknown(interface, name)
     return source.resource
 
 

@@ -1,4 +1,4 @@
-"""Interfaces that no policy grants: sockets, name lookup and HTTP. Nothing here reaches Wasmtime, let alone the network.
+"""Interfaces that no policy grants: sockets, name lookup, HTTP. Nothing here reaches Wasmtime, let alone the network.
 
 Objects can be made and asked about, so that a guest gets as far as naming its destination; each call that would reach
 out is refused with the interface's own error, and told to the host with what the guest named. A call that has neither a

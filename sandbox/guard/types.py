@@ -224,8 +224,8 @@ def flat(t: Type) -> tuple[str, ...]:
 class Signature:
     """A function's core signature, the same whether it is lifted or lowered, but for where a long result goes.
 
-    ``spilled``: the parameters are passed as one pointer. ``returns_pointer``: lifted, the result is a pointer; lowered,
-    a last parameter says where to put it.
+    ``spilled``: the parameters are passed as one pointer. ``returns_pointer``: lifted, the result is a pointer;
+    lowered, a last parameter says where to put it.
     """
 
     params: tuple[str, ...]

@@ -29,7 +29,7 @@ class Types:
     def ref(self, t: ty.Type) -> str:
         return self.named.get(t) or self.body(t)
 
-    def body(self, t: ty.Type) -> str:  # noqa: PLR0911 - one line a kind of type
+    def body(self, t: ty.Type) -> str:
         r = self.ref
         match t:
             case ty.Scalar(name):
@@ -75,7 +75,7 @@ def instance_type(
 ) -> tuple[str, tuple[tuple[int, str], ...]]:
     """The text of an instance type, and the resources that it defines (number and export name).
 
-    ``outer`` names the resources that the enclosing component knows already; the instance uses those and defines the rest.
+    ``outer`` names the resources that the enclosing component knows already; the instance defines the rest.
     """
     local: dict[int, str] = {}
     types = Types(resource=lambda r: local[r])

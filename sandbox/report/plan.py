@@ -62,6 +62,7 @@ def _preopen(plan: Plan, preopen: Preopen) -> list[str]:
         apart = "read and write" if plan.preopens[other].writable else "read only"
         lines.append(f"               except {escape(path)}, which is granted apart ({apart})")
     lines += [f"               except {escape(path)}, where another directory stands" for path in preopen.masked]
+    lines += [f"               except {escape(path)}, an interface of the kernel" for path in preopen.kernel]
     return lines
 
 

@@ -121,7 +121,8 @@ def default_directory() -> str:
         return named
     base = os.environ.get("XDG_CACHE_HOME", "")
     if not os.path.isabs(base):
-        base = os.path.join(os.path.expanduser("~"), ".cache")
+        home = os.path.expanduser("~") if os.environ.get("HOME") != "" else ""
+        base = os.path.join(home, ".cache")
     if not os.path.isabs(base):
         raise CacheError("there is no home directory to keep compiled components in; set SANDBOX_CACHE")
     return os.path.join(base, "wasi-sandbox")

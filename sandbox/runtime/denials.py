@@ -24,7 +24,8 @@ FIXED = {
     " because parts of it are excepted or granted apart",
     Reason.LINK_TARGET: "a symbolic link may only point below its own directory",
     Reason.ABOVE_GRANT: "a directory that is granted apart, or one above it, is not renamed",
-    Reason.ABOVE_EXCEPTION: "the rename would take something out of what the policy excepts",
+    Reason.ABOVE_EXCEPTION: "the rename would take something out of what the policy excepts, or into it",
+    Reason.KERNEL: "an interface of the kernel is mounted at this path or below it; it is never granted",
 }
 
 UNGRANTED = {

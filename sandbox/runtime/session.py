@@ -71,16 +71,28 @@ def cached_facts(path: str, cache: Cache) -> Facts:
     Raises ``ComponentError``.
     """
     known = identity(path)
-    name = f"{key('facts', os.path.realpath(path), path, known)}.facts" if known else None
-    if name is not None:
-        try:
-            return Facts.from_data(cache.read(name))
-        except ValueError:
-            pass  # never kept, or damaged: read the component itself
-    facts = read_component(path)
-    if name is not None and identity(path) == known:
+    if known is None:
+        return read_component(path)
+    recent = _recent.get(path)
+    if recent is not None and recent[0] == known:
+        return recent[1]
+    name = f"{key('facts', os.path.realpath(path), path, known)}.facts"
+    try:
+        facts = Facts.from_data(cache.read(name))
+    except ValueError:  # never kept, or damaged: read the component itself
+        facts = read_component(path)
+        if identity(path) != known:
+            return facts
         cache.write(name, facts.to_data())
+    if len(_recent) >= RECENT:
+        _recent.clear()
+    _recent[path] = known, facts
     return facts
+
+
+RECENT = 256
+"""Components whose facts this process keeps at hand."""
+_recent: dict[str, tuple[list[int], Facts]] = {}
 
 
 def choose(policy: Policy, name: str | None) -> ComponentPolicy:
@@ -116,8 +128,9 @@ def plan_of(
     writes: Sequence[tuple[str, str]] = (),
 ) -> Plan:
     """The plan of one run. Raises ``UsageError``, ``ComponentError`` or ``PlanError``."""
-    facts = cached_facts(source_of(policy, component, source), cache)
-    host = read_host(component, policy.directory, cache.directory)
+    file = source_of(policy, component, source)
+    facts = cached_facts(file, cache)
+    host = read_host(component, policy.directory, cache.directory, policy=policy.file, source=file)
     return make_plan(policy, component, facts, host, arguments, writes)
 
 

@@ -29,6 +29,8 @@ LAST_WORDS = 5.0
 """Seconds that a reader of the guest's output gets to take what is left of it once the deadline has passed."""
 ANNOUNCED = 4 << 20
 """Bytes of a component from which on compiling takes long enough to say so."""
+MEMORY_DEATHS = ("memory allocation of", "MemoryError", "annot allocate memory", "can't spawn worker thread")
+"""What a worker says that dies for want of memory."""
 DENIALS = ("denied", "pair", "refused")
 
 
@@ -77,6 +79,7 @@ STATUSES: dict[How, Status] = {
 ENDINGS: dict[How, str] = {
     "exited": "the component ended",
     "trapped": "the component trapped",
+    "refused": "the component was refused",
     "failed": "the sandbox failed",
 }
 
@@ -196,10 +199,13 @@ class Supervisor:
             "call": None if self.request.call is None else asdict(self.request.call),
         }
 
-    def _stdin_mode(self) -> Literal["closed", "inherit", "given"]:
-        if not self.plan.stdin.granted:
+    def _stdin_mode(self) -> Literal["closed", "inherit", "empty", "given"]:
+        stdin, given = self.plan.stdin, self.request.stdin
+        if not stdin.granted:
             return "closed"
-        return "inherit" if self.plan.stdin.mode == "inherit" and self.request.stdin is None else "given"
+        if stdin.mode == "inherit" and given is None:
+            return "inherit"
+        return "given" if stdin.path is not None or (stdin.mode == "inherit" and given) else "empty"
 
     def _open_streams(self) -> list[int]:
         """The file descriptors that the worker gets as standard input, output and error."""
@@ -311,7 +317,7 @@ class Supervisor:
         """The worker is gone without a word: say why, as far as its death tells."""
         status = self.worker.kill()  # dead or about to be: it has let go of its socket
         said = self.worker.said()
-        if any(sign in said for sign in ("memory allocation of", "MemoryError", "annot allocate memory")):
+        if any(sign in said for sign in MEMORY_DEATHS):
             return self._limit("memory", f"the worker ran out of memory while {self.phase}")
         number = os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0
         death = signal.Signals(number).name if number else f"status {os.waitstatus_to_exitcode(status)}"

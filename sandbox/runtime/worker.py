@@ -34,6 +34,8 @@ HOST_FILES = 96
 """File descriptors that the worker itself may need."""
 DENY = 0x8000_0000
 MAX_TEXT = 4096
+READER_PATIENCE = 0.5
+"""Seconds that a run which is over waits for its last read of standard input."""
 MAX_NOTES = 4096
 METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH")
 SCHEMES = ("http", "https")
@@ -110,12 +112,14 @@ class Callbacks:
         if not text:
             names = METHODS if what == "method" else SCHEMES if what == "scheme" else ()
             text = names[case] if case < len(names) else ""
-        if len(self.notes) < MAX_NOTES:
-            self.notes[number, what] = _text(text)
+        self.notes.pop((number, what), None)
+        if len(self.notes) >= MAX_NOTES:
+            del self.notes[next(iter(self.notes))]  # the oldest: what is about to be sent was said last
+        self.notes[number, what] = _text(text)
 
     def _request(self, raw: str) -> str:
         number = int.from_bytes(raw[:8].encode("latin-1"), "little")
-        said = {w: self.notes.get((number, w), "") for w in ("method", "scheme", "authority", "path")}
+        said = {w: self.notes.pop((number, w), "") for w in ("method", "scheme", "authority", "path")}
         return f"{said['method'] or 'GET'} {said['scheme'] or 'http'}://{said['authority']}{said['path']}"
 
     def route(self, _: object, site: int, intent: int, grant: int, base: str, path: str) -> tuple[int, str]:
@@ -207,6 +211,9 @@ class Worker:
     def __init__(self, channel: Channel) -> None:
         self.channel = channel
         self.callbacks = Callbacks(channel)
+        self.process = Self()
+        self.threads: int | None = None
+        """How many threads this process has when Wasmtime's own are ready; ``None``: not known yet."""
         self.engines: dict[bool, Engine] = {}
         self.linkers: dict[bool, wasm.Linker] = {}
         self.components: dict[str, tuple[wasm.Component, list[list[Any]]]] = {}
@@ -235,6 +242,11 @@ class Worker:
                     host.add_func(name, function)
             self.linkers[fuel] = linker
         return self.linkers[fuel]
+
+    def warm_up(self) -> None:
+        """Make what every run needs, while the supervisor is still making its plan."""
+        self.linker(False)
+        self._ready_threads()
 
     def load(self, job: dict[str, Any]) -> tuple[wasm.Component, list[list[Any]]]:
         """A job's compiled component and its guard's sites: kept, or made. Raises ``UnfitError``."""
@@ -271,12 +283,13 @@ class Worker:
         from wasmtime import WasmtimeError
         from wasmtime import component as wasm
 
+        from sandbox.component import ComponentError
         from sandbox.guard.build import guard
         from sandbox.guard.reflect import Unsupported
         from sandbox.guard.shape import Shape
         from sandbox.runtime.cache import Cache
 
-        _bound(resource.RLIMIT_DATA, _data() + COMPILE_MEMORY)
+        _bound(resource.RLIMIT_DATA, self.process.data() + COMPILE_MEMORY)
         try:
             with open(job["source"], "rb") as file:
                 data = file.read()
@@ -289,7 +302,7 @@ class Worker:
         try:
             guarded = guard(engine, data, shape)
             component = wasm.Component(engine, guarded.wasm)
-        except Unsupported as error:
+        except (Unsupported, ComponentError) as error:
             raise UnfitError(f"{error}"[:MAX_TEXT]) from None
         except WasmtimeError as error:
             raise UnfitError(f"Wasmtime refuses the component: {_cause(str(error))}") from None
@@ -313,6 +326,10 @@ class Worker:
                 answer = ("ended", self._run(job, streams, directories, component, sites))
         except UnfitError as error:
             answer = ("unfit", str(error))
+        except MemoryError:
+            raise  # the process ends, and the supervisor names the bound
+        except Exception as error:  # noqa: BLE001 - whatever it is, the run ends with a sentence
+            answer = ("broken", f"{type(error).__name__}: {error}"[:MAX_TEXT])
         finally:
             for descriptor in directories + streams:
                 os.close(descriptor)
@@ -331,7 +348,8 @@ class Worker:
         self.callbacks.start(job, sites, directories)
         fuel, memory = job["fuel"], job["memory"]
         linker = self.linker(fuel is not None)
-        before, threads = _data(), _threads()
+        self._ready_threads()
+        before, threads = self.process.data(), self.process.threads()
         _bound(resource.RLIMIT_DATA, before + memory + HOST_MEMORY)
         _bound(resource.RLIMIT_NOFILE, job["handles"] + HOST_FILES + 2 * len(directories))
         store = Store(self.engine(fuel is not None))
@@ -348,10 +366,26 @@ class Worker:
         processor = time.process_time()
         ended = self._call(job, linker, store, component, streams)
         ended["processor"] = time.process_time() - processor
-        ended["memory"] = max(0, _data() - before - (_threads() - threads) * THREAD_MEMORY)
+        ended["memory"] = max(0, self.process.data() - before - (self.process.threads() - threads) * THREAD_MEMORY)
         ended["fuel"] = fuel - store.get_fuel() if fuel is not None else None
         store.close()  # at once: the binding's objects refer to each other, so nothing else would
+        if job["stdin"] == "closed":
+            _rest()
         return ended
+
+    def _ready_threads(self) -> None:
+        """Have Wasmtime's own threads running before the guest may take the memory that their stacks need.
+
+        They start with the first file that is opened, and one that has nothing to do ends after some seconds.
+        """
+        if self.threads is None or self.process.threads() < self.threads:
+            from wasmtime import Store, WasiConfig
+
+            store, config = Store(self.engine(False)), WasiConfig()
+            config.stdin_file = os.devnull  # it is opened, and read ahead, in a thread
+            store.set_wasi(config)
+            store.close()
+            self.threads = self.process.threads()
 
     def _call(
         self, job: dict[str, Any], linker: wasm.Linker, store: Store, component: wasm.Component, streams: list[int]
@@ -364,7 +398,10 @@ class Worker:
             started = True
             if job["call"] is not None:
                 return self._typed_call(job["call"], instance, store, streams[3])
-            result = _find(instance, store, job["run"], "run")(store)
+            run = _find(instance, store, job["run"], "run")
+            if run is None or not _is_run(run.type(store)):
+                return {"how": "refused", "reason": f"its {job['run']} has no function run: func() -> result"}
+            result = run(store)
             return {"how": "exited", "status": int(getattr(result, "tag", "ok") != "ok")}
         except WasmtimeError as error:
             if self.callbacks.status is not None:
@@ -413,6 +450,13 @@ def _are_sites(data: object) -> bool:
     )
 
 
+def _is_run(type_: wasm.FuncType) -> bool:
+    from wasmtime.component import ResultType
+
+    result = type_.result
+    return not type_.params and isinstance(result, ResultType) and result.ok is None and result.err is None
+
+
 def _find(instance: wasm.Instance, store: Store, interface: str | None, name: str) -> Any:
     if interface is None:
         return instance.get_func(store, name)
@@ -430,8 +474,8 @@ def _streams(config: Any, job: dict[str, Any], streams: list[int]) -> None:
         # Wasmtime reads its own standard input only when the guest does; any other file it reads ahead.
         os.dup2(stdin, 0)
         config.inherit_stdin()
-    else:
-        config.stdin_file = f"/proc/self/fd/{stdin}"
+    elif job["stdin"] == "given":
+        config.stdin_file = f"/proc/self/fd/{stdin}"  # else it is at its end, as Wasmtime has it
     config.stdout_file = f"/proc/self/fd/{stdout}"
     config.stderr_file = f"/proc/self/fd/{stderr}"
 
@@ -446,17 +490,39 @@ def _open_directories(paths: list[str], opened: list[int]) -> str | None:
     return None
 
 
-def _data() -> int:
-    """Bytes of private writable memory that this process holds, as ``RLIMIT_DATA`` counts them."""
-    file = os.open("/proc/self/statm", os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        return int(os.read(file, 256).split()[5]) * resource.getpagesize()
-    finally:
-        os.close(file)
+class Self:
+    """What the kernel says of this process, through files opened before a guest could use up the descriptors."""
+
+    def __init__(self) -> None:
+        self.memory = os.open("/proc/self/statm", os.O_RDONLY | os.O_CLOEXEC)
+        self.state = os.open("/proc/self/stat", os.O_RDONLY | os.O_CLOEXEC)
+        self.page = resource.getpagesize()
+
+    def data(self) -> int:
+        """Bytes of private writable memory that this process holds, as ``RLIMIT_DATA`` counts them."""
+        return int(os.pread(self.memory, 256, 0).split()[5]) * self.page
+
+    def threads(self) -> int:
+        return int(os.pread(self.state, 1024, 0).rpartition(b")")[2].split()[17])
 
 
-def _threads() -> int:
-    return len(os.listdir("/proc/self/task"))
+def _rest() -> None:
+    """Wait until every other thread sleeps: Wasmtime's reader of standard input may still have a read to make that the
+    guest asked for, and whether it was made is what tells that the guest did."""
+    patience = time.monotonic() + READER_PATIENCE
+    while time.monotonic() < patience:
+        busy = False
+        for task in os.listdir("/proc/self/task"):
+            if int(task) == os.getpid():
+                continue
+            try:
+                with open(f"/proc/self/task/{task}/stat", "rb") as file:
+                    busy = busy or file.read(1024).rpartition(b")")[2][1:2] != b"S"
+            except OSError:
+                continue  # it has ended
+        if not busy:
+            return
+        time.sleep(0.0005)
 
 
 def _bound(what: int, soft: int) -> None:
@@ -474,6 +540,7 @@ def _memory_ran_out(text: str) -> bool:
             "Cannot allocate memory",
             "memory allocation of",
             "os error 12",
+            "out of memory",
         )
     )
 
@@ -511,7 +578,7 @@ def serve(descriptor: int, watch: bool = False) -> None:
     if watch:
         _end_with(channel.end)
     worker = Worker(channel)
-    worker.linker(False)  # while the supervisor is still making its plan
+    worker.warm_up()
     while (received := channel.receive()) is not None:
         worker.run(*received)
 

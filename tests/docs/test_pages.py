@@ -331,6 +331,16 @@ def test_every_promise_names_tests_that_exist() -> None:
     assert (sorted(set(wanted) - collected), ran.returncode) == ([], 0), ran.stdout[-2000:]
 
 
+def test_a_trail_that_is_not_whole_fails_the_run(clone: Clone) -> None:
+    """The component runs to its end, and the command says that its trail has a hole, with the status for it."""
+    run = "sandbox run --quiet --audit fd:9 policies/miner.yaml 9>/dev/full >report.txt\n"
+    why = "cannot write the audit trail to descriptor 9: No space left on device"
+    assert clone.console([run, "wc -l <report.txt\n"]) == [
+        (f"sandbox: the audit trail is not whole: {why}\n", 125),
+        ("14\n", 0),
+    ]
+
+
 # The reading of pages itself.
 
 

@@ -317,8 +317,10 @@ def test_refused_imports(tmp_path: Path, guest: str, reason: str) -> None:
         (None, "SOURCE: cannot be read: No such file or directory"),
         (
             b"\x00asm\x01\x00\x00\x00",
-            "POLICY:1: components.guest.source: a core module, not a component;"
-            " only components are run (jco new MODULE --wasi-command makes one)",
+            (
+                "POLICY:1: components.guest.source: a core module, not a component;"
+                " only components are run (jco new MODULE --wasi-command makes one)"
+            ),
         ),
     ],
 )
@@ -340,7 +342,7 @@ def test_refused_components(tmp_path: Path, data: bytes | None, reason: str) -> 
 def test_component_that_does_not_compile(tmp_path: Path) -> None:
     """What Wasmtime itself refuses is status 121 too, with its reason."""
     audit, source = tmp_path / "trail.jsonl", tmp_path / "broken.wasm"
-    source.write_bytes(PROBE.read_bytes()[:90000] + b"\0" * 1000 + PROBE.read_bytes()[91000:])
+    source.write_bytes(PROBE.read_bytes()[:40000] + b"\xff" * 1000 + PROBE.read_bytes()[41000:])
     policy = write_policy(tmp_path, policy_data(source=source))
     done = sandbox("run", "--audit", audit, policy)
     refusal = "Wasmtime refuses the component: "

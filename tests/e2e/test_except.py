@@ -306,13 +306,18 @@ RENAMES_ABOVE = [
     Attempt("rename /g/d/sub /g/d/sub2", "ok"),
     Attempt("rename /g/d/sub2 /g/d/sub", "ok"),
     Attempt("rmdir /g/d/sub", "ok"),
-    Attempt("rename /g/d /g/sub", "errno ENOTEMPTY"),
+    Attempt("rename /g/d /g/sub", "errno EACCES", (write("/g/d -> /g/sub", ABOVE_EXCEPTION),)),
+    Attempt("rename /g/sub /g/SUB", "ok"),
+    Attempt("mkdir /g/e -- write /g/e/.git mine", "ok; ok written=4"),
+    Attempt("rename /g/e /g/sub", "errno EACCES", (write("/g/e -> /g/sub", ABOVE_EXCEPTION),)),
+    Attempt("unlink /g/e/.git -- rmdir /g/e", "ok; ok"),
+    Attempt("rename /g/SUB /g/sub", "ok"),
     Attempt("rmdir /g/sub", "errno ENOTEMPTY"),
 ]
 
 
 def test_renames_above(tmp_path: Path, attempt: Callable[..., list[Attempt]]) -> None:
-    """A directory is not renamed when something below it would stop being excepted."""
+    """A directory is not renamed when something below it would stop being excepted, or begin to be."""
     granted = tree(tmp_path)
     before = snapshot(granted)
     assert attempt([directory(granted, "/g", "write", excepted=["sub/.git", "*/x/b"])], RENAMES_ABOVE) == RENAMES_ABOVE

@@ -73,16 +73,16 @@ def summary(outcome: Outcome) -> tuple[str, int, str | None, tuple[str, ...], st
     return outcome.how, outcome.exit_status, outcome.bound, outcome.bounds, outcome.reason
 
 
-DEADLINE = "0.5 seconds were up while the component was running"
+DEADLINE = "1 seconds were up while the component was running"
 
 
 @pytest.mark.parametrize("guest", ["start-loop", "poll-hour", "probe spin"])
 def test_deadline_ends_a_guest_wherever_it_is(run: Run, guest: str) -> None:
     """A loop in ``start``, a wait of an hour in one host call, and a loop in ``run`` end at the deadline."""
-    limits: dict[str, object] = {"deadline": "500ms"}
+    limits: dict[str, object] = {"deadline": "1s"}
     begun = time.monotonic()
     ran = run("spin", limits=limits) if guest == "probe spin" else run(guest=guest, limits=limits)
-    assert 0.4 < time.monotonic() - begun < 5
+    assert 0.9 < time.monotonic() - begun < 6
     expected = ("deadline", 124, "limits.deadline", ("limits.deadline",), DEADLINE)
     assert summary(ran.outcome) == expected
     assert trail(ran.outcome) == limited("limits.deadline", DEADLINE, 124)

@@ -6,6 +6,9 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
+from sandbox.plan import PlanError
 from tests.e2e.harness import (
     ABOVE_EXCEPTION,
     ACROSS,
@@ -326,3 +329,34 @@ def test_excepted_inside(tmp_path: Path, attempt: Callable[..., list[Attempt]]) 
     )
     names = {name: node.content for name, node in snapshot(data).items()}
     assert names == {name: node.content for name, node in before.items()}
+
+
+def test_grant_of_what_is_excepted(tmp_path: Path, attempt: Callable[..., list[Attempt]]) -> None:
+    """A grant inside what the grant around it excepts contradicts it: the policy is refused before anything runs."""
+    data = tree(tmp_path)
+    grants = [directory(data, "/a", excepted=["**/deep"]), directory(data / "sub" / "deep", "/b", "write")]
+    with pytest.raises(PlanError) as refused:
+        attempt(grants, [Attempt("list /b", "")])
+    assert str(refused.value) == (
+        f"{tmp_path}/policy/policy.yaml:1: components.guest.grants.filesystem[1].host:"
+        f" {data}/sub/deep lies in what filesystem[0] excepts with '**/deep'; remove one of the two"
+    )
+
+
+EXCEPTED_FROM_AROUND = [
+    Attempt("read /b/middle", 'ok 10 "sub/middle"'),
+    Attempt("read /b/deep/bottom", "errno EACCES", (read("/b/deep/bottom", EXCEPTED),)),
+    Attempt("read /a/sub/deep/bottom", "errno EACCES", (read("/a/sub/deep/bottom", EXCEPTED),)),
+    Attempt("write /b/deep/bottom x", "errno EACCES", (write("/b/deep/bottom", EXCEPTED),)),
+    Attempt("rename /b/deep /b/d", "errno EACCES", (write("/b/deep -> /b/d", EXCEPTED),)),
+    Attempt("list /b", 'ok 2 "deep"/ "middle"'),
+]
+
+
+def test_excepted_from_around(tmp_path: Path, attempt: Callable[..., list[Attempt]]) -> None:
+    """What a grant excepts is excepted in the grants inside it too, also on a path that does not go through it."""
+    data = tree(tmp_path)
+    before = snapshot(data)
+    grants = [directory(data, "/a", excepted=["**/deep"]), directory(data / "sub", "/b", "write")]
+    assert attempt(grants, EXCEPTED_FROM_AROUND) == EXCEPTED_FROM_AROUND
+    assert snapshot(data) == before

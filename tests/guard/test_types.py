@@ -78,7 +78,7 @@ def test_signatures() -> None:
 
 
 NAMES = st.lists(st.integers(0, 99), min_size=1, max_size=12, unique=True).map(lambda n: tuple(f"x{i}" for i in n))
-LEAVES = st.one_of(
+LEAVES: st.SearchStrategy[ty.Type] = st.one_of(
     st.sampled_from([ty.Scalar(n) for n in ("bool", "s8", "u8", "s16", "u16", "s32", "u32", "s64", "u64")]),
     st.sampled_from([F32, F64, CHAR, ty.STRING]),
     NAMES.map(ty.Enum),
@@ -100,8 +100,7 @@ def _deeper(inner: st.SearchStrategy[ty.Type]) -> st.SearchStrategy[ty.Type]:
     )
 
 
-TYPES = st.recursive(LEAVES, _deeper, max_leaves=8)
-ENGINE = Engine()
+TYPES: st.SearchStrategy[ty.Type] = st.recursive(LEAVES, _deeper, max_leaves=8)
 
 
 @settings(max_examples=60, deadline=None)
@@ -122,7 +121,7 @@ def test_signatures_agree_with_wasmtime(params: list[ty.Type], result: ty.Type) 
           (func {signature_text(function)} (canon lift (core func $i "f")
             (memory (core memory $i "m")) (realloc (core func $i "r")))))"""
         try:
-            wasm.Component(ENGINE, bytes(wat2wasm(text)))
+            wasm.Component(Engine(), bytes(wat2wasm(text)))
         except WasmtimeError:
             return False
         return True
@@ -173,8 +172,9 @@ def reads_two(t: ty.Type, address: int) -> bool:
       (core instance $i (instantiate $m))
       (func (export "f") (result (list {Types(resource=lambda _: "$none").ref(t)}))
         (canon lift (core func $i "f") (memory (core memory $i "m")))))"""
-    store = Store(ENGINE)
-    instance = wasm.Linker(ENGINE).instantiate(store, wasm.Component(ENGINE, bytes(wat2wasm(text))))
+    engine = Engine()
+    store = Store(engine)
+    instance = wasm.Linker(engine).instantiate(store, wasm.Component(engine, bytes(wat2wasm(text))))
     function = instance.get_func(store, "f")
     assert function is not None
     try:
