@@ -1,5 +1,5 @@
 """``python -m sandbox``."""
 
-from sandbox.cli.main import main
+from sandbox.cli.main import command
 
-main()
+command()

@@ -412,6 +412,9 @@ class _Planner:
             for what, path in writes:
                 if path == file.real:
                     self.object(route, f"{file.real} is {what}, which is for nobody else to read or write")
+            for what, paths in (("policy", self.host.policy), ("component", self.host.source)):
+                if name != "stdin" and file.real in paths:
+                    self.object(route, f"{file.real} is the {what}'s own file, which the output would overwrite")
             cache = self.host.cache
             if cache and name != "stdin" and _below(file.real, cache):
                 self.object(route, f"{file.real} lies in the sandbox's cache of compiled code")

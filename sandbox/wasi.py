@@ -6,6 +6,7 @@ is quoted from a parsed name in a reason is plain ASCII.
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterable
 from typing import Literal, NamedTuple, TypeAlias
@@ -146,6 +147,7 @@ def parse_interface(name: str) -> Interface | None:
     return Interface(namespace=match[1], package=match[2], name=match[3], version=match[4])
 
 
+@functools.lru_cache(maxsize=1024)
 def classify(import_name: str) -> Classification:
     """What an import of a component is: an interface of a release of WASI 0.2, or why nothing serves it."""
     interface = parse_interface(import_name)

@@ -85,7 +85,7 @@ def test_mounts_of_this_machine() -> None:
     assert mounts is not None
     info = os.stat("/proc")
     proc = host._Mount(point="/proc", device=(os.major(info.st_dev), os.minor(info.st_dev)), kind="proc")
-    assert [m for m in mounts if m.point in ("/", "/proc")].count(proc) == 1
+    assert proc in mounts
     assert "/" in [m.point for m in mounts]
 
 

@@ -350,6 +350,18 @@ def test_stream_files_that_are_refused() -> None:
     ]
 
 
+def test_stream_files_that_the_next_run_reads() -> None:
+    """No output goes over the policy or the component, which may both be read as input."""
+    files = {"a": File(real="/p/p.yaml", kind="file"), "b": File(real="/p/c.wasm", kind="file")}
+    host = Host(files=files, policy=("/p/p.yaml",), source=("/p/c.wasm",))
+    outputs = policy({"stdio": {"stdout": {"file": "a"}, "stderr": {"file": "b"}}})
+    assert objections(outputs, host) == [
+        "grants.stdio.stdout: /p/p.yaml is the policy's own file, which the output would overwrite",
+        "grants.stdio.stderr: /p/c.wasm is the component's own file, which the output would overwrite",
+    ]
+    assert plan(policy({"stdio": {"stdin": {"file": "a"}}}), host).stdin.path == "/p/p.yaml"
+
+
 def test_environment() -> None:
     """Set variables, then inherited ones, with defaults; one that is missing or no text is refused."""
     inherit = ["A", {"name": "B", "default": "b"}]

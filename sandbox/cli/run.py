@@ -200,6 +200,10 @@ def _execute(
     return outcome
 
 
+CALM = "\x18\x1b\\\x1b[0m\x1b(B\r"
+"""Ends whatever the guest began on the terminal: a half-written sequence, a string, colours, another character set."""
+
+
 def _announce(sentence: str) -> None:
     from sandbox.report.text import escape
 
@@ -252,6 +256,8 @@ def _report(plan: Plan, outcome: Outcome, status: int) -> None:
     from sandbox.report.json import refused_calls
 
     terminal = sys.stderr.isatty()
+    if terminal and "inherit" in (plan.stdout.mode, plan.stderr.mode):
+        sys.stderr.write(CALM)
     width = os.get_terminal_size(2).columns if terminal else 100
     told = text.denials(outcome.events, color=terminal and not os.environ.get("NO_COLOR"), width=width)
     line = text.outcome(

@@ -351,6 +351,7 @@ class _Method:
         """Find the native handle and the path that the call goes to, or refuse."""
         routed = self.b.host("route")
         return f"""
+    {self.short_enough(path)}
     (local.set $native (i32.load offset={SLOT_NATIVE} (local.get 0)))
     (local.set $path (local.get {path})) (local.set $length (local.get {path + 1}))
     (local.set $flags (call $flags (local.get 0)))
@@ -358,7 +359,6 @@ class _Method:
       (if (i32.eqz (call $is_root {get(path, path + 1)})) (then
         {self.refuse(Reason.UNGRANTED, "access", path, writes)}))))
     (if {self.routed(path)} (then
-      {self.short_enough(path)}
       (call {routed} (i32.const {self.site}) {intent} {_base("(local.get 0)")} {get(path)} (call $cap {get(path + 1)})
         (i32.const {AUXILIARY}))
       (local.set $code (i32.load (i32.const {AUXILIARY})))
@@ -477,6 +477,7 @@ class _Method:
     (if (i32.eqz (call $charge (i64.const {METADATA_COST}))) (then {refuse(Reason.DISK, "insufficient-space")}))"""
         follows = "(i32.and (local.get 1) (i32.const 1))" if self.method == "link-at" else "(i32.const 0)"
         return f"""
+    {self.short_enough(path)} {self.short_enough(other_path)}
     (local.set $flags (call $flags (local.get 0)))
     (if (i32.and (i32.or (local.get $flags) (call $flags {get(other)})) (i32.const {DECOY})) (then
       {refuse(Reason.UNGRANTED, "access")}))
@@ -488,7 +489,6 @@ class _Method:
     (local.set $path (local.get {path})) (local.set $length (local.get {path + 1}))
     (local.set $new (local.get {other_path})) (local.set $value (local.get {other_path + 1}))
     (if (i32.and (local.get $flags) (i32.const {ROUTED})) (then
-      {self.short_enough(path)} {self.short_enough(other_path)}
       (call {self.b.host("route-pair")} (i32.const {self.site})
         (i32.or {follows} (i32.const {MUTATES})) {both} (i32.const {AUXILIARY}))
       (local.set $code (i32.load (i32.const {AUXILIARY})))

@@ -5,7 +5,7 @@ Values that may differ from run to run (directories, bounds, seeds) are not here
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Literal
 
 Clock = Literal["real", "coarse", "frozen", "denied"]
@@ -28,4 +28,4 @@ class Shape:
     """The exports of the component that the caller may call."""
 
     def to_data(self) -> dict[str, object]:
-        return asdict(self)
+        return {name: getattr(self, name) for name in self.__slots__}

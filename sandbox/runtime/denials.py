@@ -224,10 +224,11 @@ def _shown(preopen: Preopen, base: str, path: str) -> str:
 
 
 def _resolved(preopen: Preopen, base: str, path: str) -> str | None:
-    if preopen.host is None:
-        return None
+    """Where a path is on the host by its names alone; not said where ``..`` or a leading slash makes that a guess."""
     path = _text(path)
-    return path if path.startswith("/") else os.path.normpath("/".join((preopen.host, _text(base), path)))
+    if preopen.host is None or path.startswith("/") or ".." in path.split("/"):
+        return None
+    return os.path.normpath("/".join((preopen.host, _text(base), path)))
 
 
 def _names(path: str) -> tuple[str, ...]:

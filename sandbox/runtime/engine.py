@@ -27,8 +27,12 @@ def shape_of(plan: Plan) -> Shape:
 
 def compiled_key(plan: Plan) -> str:
     """The name, in the cache, of ``plan``'s component compiled behind its guard."""
-    fuel = plan.limits.fuel is not None
-    return key("compiled", plan.digest, shape_of(plan).to_data(), fuel, library(), generator(), processor())
+    return _compiled_key(plan.digest, shape_of(plan), plan.limits.fuel is not None)
+
+
+@functools.lru_cache(maxsize=256)
+def _compiled_key(digest: str, shape: Shape, fuel: bool) -> str:
+    return key("compiled", digest, shape.to_data(), fuel, library(), generator(), processor())
 
 
 @functools.cache

@@ -185,7 +185,7 @@ class Supervisor:
             "digest": plan.digest,
             "shape": shape_of(plan).to_data(),
             "decoy": decoy,
-            "preopens": [asdict(p) for p in plan.preopens],
+            "preopens": [{name: getattr(p, name) for name in p.__slots__} for p in plan.preopens],
             "flags": "".join(map(chr, flags)),
             "environment": plan.environment,
             "arguments": plan.arguments,
@@ -308,7 +308,7 @@ class Supervisor:
 
     def _deadline(self) -> End:
         end = self._limit(
-            "deadline", f"{self.plan.limits.deadline:g} seconds were up while the component was {self.phase}"
+            "deadline", f"the deadline of {self.plan.limits.deadline:g} s passed while the component was {self.phase}"
         )
         end.how = "deadline"
         return end

@@ -15,6 +15,7 @@ from sandbox.guard.sites import Reason
 from sandbox.plan import Preopen
 
 EXCEPTED = Denial(Reason.EXCEPTED, Error.ACCESS)
+KERNEL = Denial(Reason.KERNEL, Error.ACCESS)
 LINK = Denial(Reason.SYMBOLIC_LINK, Error.ACCESS)
 OUT = Denial(Reason.LEADS_OUT, Error.NOT_PERMITTED)
 MISSING = Denial(None, Error.NO_ENTRY)
@@ -27,15 +28,17 @@ def preopen(guest: str, host: Path, **more: object) -> Preopen:
 
 @pytest.fixture
 def router(tmp_path: Path) -> Iterator[Router]:
-    """``/a`` (0), in which ``.git`` is excepted, ``sub`` is grant 1, ``mask`` another one's place; links all over."""
-    for name in ("sub/deep", "dir", ".git", "mask"):
+    """``/a`` (0), in which ``.git`` is excepted, ``sub`` is grant 1, ``mask`` another one's place, and
+    ``dev/proc`` the kernel's; links all over.
+    """
+    for name in ("sub/deep", "dir", ".git", "mask", "dev/proc/self"):
         (tmp_path / name).mkdir(parents=True)
     for name in ("file", "dir/file", ".git/config", "sub/file"):
         (tmp_path / name).write_text(name)
     for name, target in {"link": "dir", "git": ".git", "dir/up": "../.git", "loop": "loop", "gone": "none"}.items():
         os.symlink(target, tmp_path / name)
     preopens = [
-        preopen("/a", tmp_path, excepted=(".git",), inner=(("sub", 1),), masked=("mask",)),
+        preopen("/a", tmp_path, excepted=(".git",), inner=(("sub", 1),), masked=("mask",), kernel=("dev/proc",)),
         preopen("/b", tmp_path / "sub"),
     ]
     directories = [os.open(str(p.host), os.O_PATH | os.O_DIRECTORY) for p in preopens]
@@ -91,6 +94,10 @@ ROUTES: list[tuple[str, str, int, Place | Denial]] = [
     ("", "mask", 0, Denial(Reason.MASKED, Error.ACCESS)),
     ("", "mask/x", MUTATES, Denial(Reason.MASKED, Error.ACCESS)),
     ("", "masked", MUTATES, Place(0, "masked")),
+    ("", "dev/proc", 0, KERNEL),
+    ("dev", "proc/self/mem", MUTATES, KERNEL),
+    ("", "sub/../dev/proc/.", 0, KERNEL),
+    ("", "dev/process", MUTATES, Place(0, "dev/process")),
 ]
 
 
@@ -103,6 +110,11 @@ def test_route(router: Router, base: str, path: str, intent: int, answer: Place 
 RENAMES: list[tuple[str, str, tuple[Place, Place] | Denial]] = [
     ("file", "other", (Place(0, "file"), Place(0, "other"))),
     ("dir", "rid", (Place(0, "dir"), Place(0, "rid"))),
+    ("file", "dev/file", (Place(0, "file"), Place(0, "dev/file"))),
+    ("dev", "ved", KERNEL),
+    ("dir", "dev", KERNEL),
+    ("dev/proc", "x", KERNEL),
+    ("file", "dev/proc", KERNEL),
     ("dir", ".git", EXCEPTED),
     (".git", "dir", EXCEPTED),
     ("file", "sub/file", Denial(Reason.ACROSS_GRANTS, Error.CROSS_DEVICE)),
@@ -126,7 +138,7 @@ def test_rename(router: Router, old: str, new: str, answer: tuple[Place, Place] 
 
 
 NAMES = st.sampled_from(
-    ["..", ".", "", "dir", "file", ".git", "git", "link", "sub", "up", "none", "loop", "mask", "deep"]
+    ["..", ".", "", "dir", "file", ".git", "git", "link", "sub", "up", "none", "loop", "mask", "deep", "dev", "proc"]
 )
 
 
@@ -137,7 +149,7 @@ NAMES = st.sampled_from(
     intent=st.sampled_from([0, FOLLOWS, MUTATES, FOLLOWS | MUTATES]),
 )
 def test_what_is_let_through(router: Router, tmp_path: Path, path: str, base: str, intent: int) -> None:
-    """A place is where the kernel takes the path, with no link on the way; and it is never excepted or masked."""
+    """A place is where the kernel takes the path, with no link on the way; never excepted, masked or the kernel's."""
     place = router.route(0, base, path, intent)
     if isinstance(place, Denial):
         return
@@ -152,6 +164,7 @@ def test_what_is_let_through(router: Router, tmp_path: Path, path: str, base: st
         assert os.lstat(whole.rstrip("/")).st_ino == os.lstat(f"{tmp_path}/{base}/{path}".rstrip("/") or "/").st_ino
     inside = os.path.relpath(os.path.normpath(whole), tmp_path).split(os.sep)
     assert inside[0] not in (".git", "mask")
+    assert inside[:2] != ["dev", "proc"]
     assert (place.preopen == 1) == (inside[0] == "sub")
 
 

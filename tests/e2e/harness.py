@@ -198,6 +198,7 @@ LINK = (
 LINK_TARGET = "a symbolic link may only point below its own directory"
 ABOVE_GRANT = "a directory that is granted apart, or one above it, is not renamed"
 ABOVE_EXCEPTION = "the rename would take something out of what the policy excepts, or into it"
+KERNEL = "an interface of the kernel is mounted at this path or below it; it is never granted"
 EXCEPTED = "the policy excepts this path"
 
 

@@ -39,7 +39,8 @@ def test_unused_imports_run_when_granted(version: str, runner: Runner, tmp_path:
     """So does it where everything that can be granted is."""
     guest = tmp_path / "guest.wasm"
     guest.write_bytes(component(version=version))
-    grants = [directory(tmp_path, "/a", "write", excepted=["x"]), directory("/usr", "/usr")]
+    (tmp_path / "data").mkdir()
+    grants = [directory(tmp_path / "data", "/a", "write", excepted=["x"]), directory("/usr", "/usr")]
     ran = runner.run(write_policy(tmp_path, policy_data(grants, source=guest)))
     assert (ran.outcome.how, ran.outcome.exit_status, ran.outcome.reason) == ("exited", 0, None)
     assert ran.denials == []

@@ -73,7 +73,7 @@ def summary(outcome: Outcome) -> tuple[str, int, str | None, tuple[str, ...], st
     return outcome.how, outcome.exit_status, outcome.bound, outcome.bounds, outcome.reason
 
 
-DEADLINE = "1 seconds were up while the component was running"
+DEADLINE = "the deadline of 1 s passed while the component was running"
 
 
 @pytest.mark.parametrize("guest", ["start-loop", "poll-hour", "probe spin"])
@@ -102,7 +102,7 @@ def test_deadline_ends_compiling(tmp_path: Path, run: Run) -> None:
     begun = time.monotonic()
     ran = run(source=bomb, limits={"deadline": "1s"})
     assert time.monotonic() - begun < 6
-    reason = "1 seconds were up while the component was compiling"
+    reason = "the deadline of 1 s passed while the component was compiling"
     assert summary(ran.outcome) == ("deadline", 124, "limits.deadline", ("limits.deadline",), reason)
     assert trail(ran.outcome) == limited("limits.deadline", reason, 124)
 
