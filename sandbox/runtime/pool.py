@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from sandbox.audit.sink import LineSink, Sink
 
 
+PLANS = 256
+"""Plans that a sandbox keeps."""
+
+
 class _Workers:
     """Idle workers. Apart from its ``Sandbox``, so that they can be ended when that is forgotten."""
 
@@ -86,6 +90,9 @@ class Sandbox:
     A worker is kept for the next run unless the run was killed, or read a standard input that it was not granted.
     Memory of one run is gone before the next begins: every run has a store, and so an instance of everything, of its
     own. A process that is forked starts workers of its own.
+
+    A plan is made once for a component and its arguments: what the policy, the component's file, the environment and
+    the granted directories were then holds for every later run. A new ``Sandbox`` looks again.
     """
 
     def __init__(
@@ -111,6 +118,7 @@ class Sandbox:
 
             self._writes = [("the audit trail", os.path.realpath(audit))]
             self._sink = self._owned = open_path(os.fspath(audit))
+        self._plans: dict[tuple[str | None, tuple[str, ...] | None], Plan] = {}
         self._workers = _Workers()
         _all.add(self._workers)
         weakref.finalize(self, self._workers.close)
@@ -134,8 +142,15 @@ class Sandbox:
 
     def plan(self, component: str | None = None, *, arguments: Sequence[str] | None = None) -> Plan:
         """What a run of ``component`` would get. Raises ``UsageError``, ``ComponentError`` or ``PlanError``."""
-        chosen = choose(self.policy, component)
-        return plan_of(self.policy, chosen, self._cache, arguments=arguments, writes=self._writes)
+        wanted = component, None if arguments is None else tuple(arguments)
+        plan = self._plans.get(wanted)
+        if plan is None:
+            chosen = choose(self.policy, component)
+            plan = plan_of(self.policy, chosen, self._cache, arguments=arguments, writes=self._writes)
+            if len(self._plans) >= PLANS:
+                self._plans.clear()
+            self._plans[wanted] = plan
+        return plan
 
     def run(
         self, component: str | None = None, *, arguments: Sequence[str] | None = None, stdin: bytes = b""

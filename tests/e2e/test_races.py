@@ -11,6 +11,7 @@ from pathlib import Path
 from tests.e2e.harness import HARD_LINK, LINK, Denial, Ran, directory
 
 TRIES = 1500
+EVENTS = {"events": 2 * TRIES, "disk": "1GiB"}
 
 
 @contextmanager
@@ -45,7 +46,7 @@ def test_truncate_of_a_swapped_hard_link(tmp_path: Path, probe: Callable[..., Ra
     os.link(outside, inside / "planted")
     (inside / "normal").write_text("n")
     with swapping(inside / "x", inside / "planted", inside / "normal"):
-        ran = probe([directory(inside, "/w", "write")], *repeated("truncate /w/x"), limits={"disk": "1GiB"})
+        ran = probe([directory(inside, "/w", "write")], *repeated("truncate /w/x"), limits=EVENTS)
     assert outside.read_text() == "precious" * 100
     assert {d for d in ran.denials if d.capability == "filesystem.write"} == {
         Denial("filesystem.write", "/w/x", HARD_LINK)
@@ -65,9 +66,9 @@ def test_excepted_file_behind_a_swapped_link(tmp_path: Path, probe: Callable[...
     os.symlink("secret/x", inside / "file-link")
     grants = [directory(inside, "/w", "write", excepted=["secret"])]
     with swapping(inside / "d", inside / "link", inside / "open"):
-        through = probe(grants, *repeated("read /w/d/x"))
+        through = probe(grants, *repeated("read /w/d/x"), limits=EVENTS)
     with swapping(inside / "f", inside / "file-link", inside / "file"):
-        last = probe(grants, *repeated("read /w/f"))
+        last = probe(grants, *repeated("read /w/f"), limits=EVENTS)
     for ran, name in ((through, "/w/d/x"), (last, "/w/f")):
         assert "TOPSECRET" not in ran.stdout
         assert "harmless" in ran.stdout
@@ -85,7 +86,7 @@ def test_write_behind_a_swapped_link(tmp_path: Path, probe: Callable[..., Ran]) 
     os.symlink("in", inside / "link")
     grants = [directory(inside, "/w", "write"), directory(inside / "in", "/in")]
     with swapping(inside / "d", inside / "link", inside / "open"):
-        ran = probe(grants, *repeated("truncate /w/d/x"))
+        ran = probe(grants, *repeated("truncate /w/d/x"), limits=EVENTS)
     assert (inside / "in" / "x").read_text() == "precious"
     assert {d for d in ran.denials if d.capability == "filesystem.write"} == {
         Denial("filesystem.write", "/w/d/x", LINK)
