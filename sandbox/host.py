@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import stat
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
@@ -62,12 +63,32 @@ class Host:
     """Absolute paths of the symbolic links that lead to the policy file, and last its real path."""
     source: tuple[str, ...] = ()
     """The same for the component's file."""
+    code: tuple[str, ...] = ()
+    """Real paths of the directories that this program's own code is in: the package, and its virtual environment."""
     knows_mounts: bool = True
     """Whether it could be read what is mounted where; looked for only where a directory is granted."""
 
 
 ALIASING_FILE_SYSTEMS = frozenset(
-    {"vfat", "msdos", "exfat", "ntfs", "ntfs3", "fuseblk", "cifs", "smb3", "hfsplus", "9p", "drvfs", "vboxsf"}
+    [
+        "9p",
+        "cifs",
+        "drvfs",
+        "exfat",
+        "fakeowner",
+        "fuse.grpcfuse",
+        "fuse.osxfs",
+        "fuseblk",
+        "hfsplus",
+        "msdos",
+        "ntfs",
+        "ntfs3",
+        "osxfs",
+        "smb3",
+        "vboxsf",
+        "vfat",
+        "virtiofs",
+    ]
 )
 
 KERNEL_FILE_SYSTEMS = frozenset(
@@ -114,8 +135,15 @@ def read_host(
         cache=None if cache is None else os.path.realpath(cache),
         policy=() if policy is None else _way(_placed(policy, directory)),
         source=() if source is None else _way(os.path.abspath(source)),
+        code=_code() if granted else (),
         knows_mounts=mounts is not None,
     )
+
+
+def _code() -> tuple[str, ...]:
+    package = os.path.dirname(os.path.realpath(__file__))
+    # A system's own prefix is the whole machine; nobody grants that for writing who could not change it anyway.
+    return (package,) if sys.prefix == sys.base_prefix else (package, os.path.realpath(sys.prefix))
 
 
 def absolute(path: str, directory: str) -> str:

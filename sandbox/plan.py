@@ -375,6 +375,16 @@ class _Planner:
                             f" grant a directory without it, or {remedy}",
                         )
 
+        for path in self.host.code:
+            for p in preopens:
+                inside = p.writable and p.host is not None and _below(p.host, path)
+                if inside or _can_write(p, path):
+                    self.object(
+                        f"{p.route}.access",
+                        f"writable, and it covers the sandbox's own code, {path}, which the guest could change for the"
+                        " next run; grant a directory without it, or `except` it",
+                    )
+
     def stream(self, name: str, stream: Stream | None, preopens: Sequence[Preopen]) -> StreamPlan:
         if stream is None or stream.mode == "closed":
             return StreamPlan(mode="closed", granted=False)

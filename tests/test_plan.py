@@ -452,3 +452,15 @@ def test_whose_fault_it_is() -> None:
 def test_what_stands_behind_an_interface(interface: str, server: str) -> None:
     """Wasmtime serves what cannot reach out, the guard what is narrowed, nothing the network."""
     assert behind(interface) == server
+
+
+def test_the_code_that_enforces_the_plan() -> None:
+    """No directory may be written that holds this program's own code, or lies in it, unless it is excepted."""
+    host = dataclasses.replace(tree("/p", "/p/venv/lib"), code=("/p/venv",))
+    tail = "which the guest could change for the next run; grant a directory without it, or `except` it"
+    text = f"grants.filesystem[0].access: writable, and it covers the sandbox's own code, /p/venv, {tail}"
+    assert objections(policy({"filesystem": [directory("/p", "/p", "write")]}), host) == [text]
+    assert objections(policy({"filesystem": [directory("/p/venv/lib", "/p", "write")]}), host) == [text]
+    excepted = {**directory("/p", "/p", "write"), "except": ["venv"]}
+    assert len(plan(policy({"filesystem": [excepted]}), host).preopens) == 2
+    assert len(plan(policy({"filesystem": [directory("/p", "/p", "read")]}), host).preopens) == 2

@@ -188,7 +188,8 @@ class Router:
 
 def _mode(name: str, directory: int, is_of: Callable[[int], bool]) -> bool:
     try:
-        return is_of(os.stat(name, dir_fd=directory, follow_symlinks=False).st_mode)
+        encoded = name.encode("utf-8", "surrogateescape")
+        return is_of(os.stat(encoded, dir_fd=directory, follow_symlinks=False).st_mode)
     except (OSError, ValueError):
         return False  # not there, or no name at all: Wasmtime will say so
 
@@ -245,7 +246,7 @@ def _open_beneath(directory: int, path: str) -> int:
     how = _OpenHow(
         os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC, 0, _RESOLVE_BENEATH | _RESOLVE_NO_SYMLINKS | _RESOLVE_NO_MAGICLINKS
     )
-    encoded = os.fsencode(path)
+    encoded = path.encode("utf-8", "surrogateescape")
     if b"\0" in encoded:
         raise OSError(errno.EINVAL, "a path holds a zero byte")
     found = _syscall(

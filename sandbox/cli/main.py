@@ -48,6 +48,14 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
         # The reader of standard output is gone; nothing is left to be flushed to it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         status = INTERRUPTED + signal.SIGPIPE
+    except OSError as error:
+        # Standard output is full, say: what it still holds is lost, and the run's trail stands.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        try:
+            complain(f"what this has to say cannot be written: {error.strerror}")
+        except OSError:
+            pass
+        status = 125
     sys.exit(status)
 
 

@@ -104,6 +104,8 @@ def _run(options: argparse.Namespace, worker: WorkerProcess, sink: LineSink | No
         sys.stderr.write(
             json.outcome(
                 component=error.events[0].component,
+                how="refused",
+                reason=error.message,
                 exit_status=error.status,
                 bound=None,
                 seconds=time.monotonic() - started,
@@ -145,7 +147,7 @@ def _plan(options: argparse.Namespace, policy: Policy, cache: Cache, sink: LineS
             cache,
             source=options.source,
             arguments=options.arguments if options.function is None else None,
-            writes=_writes(options.audit),
+            writes=session.written_to(sink),
         )
     except (PlanError, ComponentError) as error:
         events = session.record_refusal(error, options.policy, name, sink)
@@ -153,13 +155,6 @@ def _plan(options: argparse.Namespace, policy: Policy, cache: Cache, sink: LineS
         raise CommandError(status, str(error), events) from None
     except session.UsageError as error:
         raise CommandError(2, str(error)) from None
-
-
-def _writes(audit: str | None) -> list[tuple[str, str]]:
-    """The files that this process writes during a run, for the plan to keep out of the guest's reach."""
-    if audit is None or audit == "-" or audit.startswith("fd:"):
-        return []
-    return [("the audit trail", os.path.realpath(audit))]
 
 
 def _execute(
@@ -236,6 +231,8 @@ def _finish(options: argparse.Namespace, plan: Plan, outcome: Outcome) -> int:
         sys.stderr.write(
             json.outcome(
                 component=plan.component,
+                how=outcome.how,
+                reason=outcome.reason,
                 exit_status=status,
                 bound=outcome.bound,
                 seconds=outcome.usage.seconds,

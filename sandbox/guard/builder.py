@@ -11,7 +11,7 @@ from sandbox.guard.reflect import Imports, Interface, Unsupported
 from sandbox.guard.shape import Shape
 from sandbox.guard.sites import Site
 from sandbox.guard.state import MAX_SITES, ONCE, RESULT
-from sandbox.guard.wat import get, params_text, quote, result_text
+from sandbox.guard.wat import get, params_text, result_text
 
 HOST: dict[str, ty.Function] = {
     "denied": ty.Function(
@@ -101,6 +101,8 @@ class Builder:
     """Resources of the guard's whose owned handles it looks behind."""
     dropped: set[int] = field(default_factory=set)
     """Resources of which the guard drops handles: native ones, and those of refused interfaces."""
+    first: dict[str, int] = field(default_factory=dict)
+    """Capability -> the first site that speaks of it only once."""
     helpers: dict[str, str] = field(default_factory=dict)
     globals: dict[str, str] = field(default_factory=dict)
 
@@ -285,25 +287,23 @@ class Builder:
         )
 
     def once(self, site: int) -> str:
-        """Text that tells the host of the first use of ``site``."""
-        from_state = self.host("refused")
+        """Text that tells the host of the first use of the capability of ``site``, wherever that is."""
+        tell = self.host("refused")
+        flag = self.first.setdefault(self.sites[site].capability, site)
         self.helpers.setdefault(
             "once",
-            "(func $once (param $site i32)"
-            f" (if (i32.eqz (i32.load8_u (i32.add (local.get $site) (i32.const {ONCE})))) (then"
-            f" (i32.store8 (i32.add (local.get $site) (i32.const {ONCE})) (i32.const 1))"
-            f" (call {from_state} (local.get $site) (i32.const 8) (i32.const 0) (i32.const 8) (i32.const 0)))))",
+            "(func $once (param $site i32) (param $flag i32)"
+            f" (if (i32.eqz (i32.load8_u (i32.add (local.get $flag) (i32.const {ONCE})))) (then"
+            f" (i32.store8 (i32.add (local.get $flag) (i32.const {ONCE})) (i32.const 1))"
+            f" (call {tell} (local.get $site) (i32.const 8) (i32.const 0) (i32.const 8) (i32.const 0)))))",
         )
-        return f"(call $once (i32.const {site}))"
+        return f"(call $once (i32.const {site}) (i32.const {flag}))"
 
     def tell(
         self, site: int, text: str = "(i32.const 8) (i32.const 0)", raw: str = "(i32.const 8) (i32.const 0)"
     ) -> str:
         """Text that tells the host of a refusal, every time; ``text`` and ``raw`` are each an address and a length."""
         return f"(call {self.host('refused')} (i32.const {site}) {text} {raw})"
-
-    def import_name(self, interface: int) -> str:
-        return quote(self.interfaces[interface].name)
 
 
 def same_types(one: ty.Function, other: ty.Function) -> bool:

@@ -118,7 +118,7 @@ WASI_NAMES.update(
 )
 
 DENIALS = tuple(ERROR_CODE.names.index(n) for n in ("access", "not-permitted", "read-only"))
-LOOP = ERROR_CODE.names.index("loop")
+LOOP, IO = ERROR_CODE.names.index("loop"), ERROR_CODE.names.index("io")
 DIRECTORY, SYMBOLIC_LINK, REGULAR_FILE = (
     DESCRIPTOR_TYPE.names.index(n) for n in ("directory", "symbolic-link", "regular-file")
 )
@@ -312,6 +312,8 @@ class _Method:
         (local.get {start}) (local.get {at}) (local.get {length})))
       (if (i32.eqz (local.get {opened})) (then
         {self.leave()}
+        (if (call $denial (global.get $walk_error)) (then
+          (call $deny (i32.const {self.site}) (i32.const {self.writes}) (local.get 0) {get(path, path + 1)})))
         (if (i32.eq (global.get $walk_error) (i32.const {LOOP})) (then
           (call $deny (i32.const {self.site}) (i32.const {int(Reason.SYMBOLIC_LINK) | self.writes}) (local.get 0)
             {get(path, path + 1)})))
@@ -351,13 +353,13 @@ class _Method:
         """Find the native handle and the path that the call goes to, or refuse."""
         routed = self.b.host("route")
         return f"""
-    {self.short_enough(path)}
     (local.set $native (i32.load offset={SLOT_NATIVE} (local.get 0)))
     (local.set $path (local.get {path})) (local.set $length (local.get {path + 1}))
     (local.set $flags (call $flags (local.get 0)))
     (if (i32.and (local.get $flags) (i32.const {DECOY})) (then
       (if (i32.eqz (call $is_root {get(path, path + 1)})) (then
         {self.refuse(Reason.UNGRANTED, "access", path, writes)}))))
+    {self.short_enough(path)}
     (if {self.routed(path)} (then
       (call {routed} (i32.const {self.site}) {intent} {_base("(local.get 0)")} {get(path)} (call $cap {get(path + 1)})
         (i32.const {AUXILIARY}))
@@ -477,10 +479,10 @@ class _Method:
     (if (i32.eqz (call $charge (i64.const {METADATA_COST}))) (then {refuse(Reason.DISK, "insufficient-space")}))"""
         follows = "(i32.and (local.get 1) (i32.const 1))" if self.method == "link-at" else "(i32.const 0)"
         return f"""
-    {self.short_enough(path)} {self.short_enough(other_path)}
     (local.set $flags (call $flags (local.get 0)))
     (if (i32.and (i32.or (local.get $flags) (call $flags {get(other)})) (i32.const {DECOY})) (then
       {refuse(Reason.UNGRANTED, "access")}))
+    {self.short_enough(path)} {self.short_enough(other_path)}
     (if (i32.ne (i32.load offset={SLOT_GRANT} (local.get 0)) (i32.load offset={SLOT_GRANT} {get(other)})) (then
       {refuse(Reason.ACROSS_GRANTS, "cross-device")}))
     {links}
@@ -538,17 +540,22 @@ class _Method:
     (if (i32.and (local.get 4) (i32.const {CREATE})) (then (if (i32.load8_u (i32.const {AUXILIARY})) (then
       {self.charge(f"(i64.const {METADATA_COST})", path)}))))"""
         return f"""{wants}
-    (if (i32.gt_u (i32.add (local.get 3) (i32.load offset={SLOT_LENGTH} (local.get 0))) (i32.const {PATH_MAX - 1}))
-      (then
-      {self.b.fail(self.result, "name-too-long")} (return (i32.const {RESULT}))))
     (if (i32.ge_u (global.get $open) (global.get $handles)) (then
       {self.refuse(Reason.HANDLES, "quota", path, writes)}))
     {self.place(path, intent, writes)}
+    (if (i32.gt_u (i32.add (local.get 3) (i32.load offset={SLOT_LENGTH} (local.get 0))) (i32.const {PATH_MAX - 1}))
+      (then
+      {self.leave()} {self.b.fail(self.result, "name-too-long")} (return (i32.const {RESULT}))))
     {self.only_one_name(path, "(local.get 1)", writes)}
     {created}
     {cut}
     {self.call({0: "(local.get $native)", 2: "(local.get $path)", 3: "(local.get $length)"})}
-    (if (i32.load8_u (i32.const {RESULT})) (then {self.after(path, writes)} (return (i32.const {RESULT}))))
+    (if (i32.load8_u (i32.const {RESULT})) (then
+      {self.after(path, writes)}
+      (if (i32.eq (i32.load8_u {handle}) (i32.const {IO})) (then
+        (call $deny (i32.const {self.site}) (i32.or (i32.const {int(Reason.OUT_OF_FILES)}) {writes}) (local.get 0)
+          {get(path, path + 1)})))
+      (return (i32.const {RESULT}))))
     {self.leave()}
     (local.set $new (i32.load {handle}))
     (if (i32.eqz (i32.and (local.get $flags) (i32.const {HARD_LINKS}))) (then
@@ -702,6 +709,8 @@ def _helpers(b: Builder) -> None:
     (i32.const 1))
   (func $denial (param i32) (result i32) (block $yes {denial} (return (i32.const 0))) (i32.const 1))
   (func $deny (param $site i32) (param $reason i32) (param $slot i32) (param $path i32) (param $length i32)
+    ;; of a path that is too long to tell, the end tells more
+    (local.set $path (i32.add (local.get $path) (i32.sub (local.get $length) (call $cap (local.get $length)))))
     (call {b.host("denied")} (local.get $site) (local.get $reason) {_base("(local.get $slot)")}
       (local.get $path) (call $cap (local.get $length))))
   (func $ordinary (param $flags i32) (result i32) (local $type i32)

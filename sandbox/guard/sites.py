@@ -33,6 +33,8 @@ class Reason(IntEnum):
     ABOVE_EXCEPTION = 13
     KERNEL = 14
     """An interface of the kernel is mounted at this path, or below one that would be renamed."""
+    OUT_OF_FILES = 15
+    """Wasmtime failed for a reason that the want of file descriptors may be; the host knows whether it is."""
     WRITES = 0x100
 
 

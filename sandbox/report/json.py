@@ -12,7 +12,15 @@ VERSION = 1
 
 
 def outcome(
-    *, component: str, exit_status: int, bound: str | None, seconds: float, memory: int | None, events: Iterable[Event]
+    *,
+    component: str,
+    how: str,
+    reason: str | None,
+    exit_status: int,
+    bound: str | None,
+    seconds: float,
+    memory: int | None,
+    events: Iterable[Event],
 ) -> str:
     """One line of ASCII JSON, its newline included.
 
@@ -23,6 +31,8 @@ def outcome(
     values = {
         "version": VERSION,
         "component": component,
+        "how": how,
+        "reason": reason,
         "exit_status": exit_status,
         "bound": bound,
         "seconds": round(seconds, 6),

@@ -200,7 +200,11 @@ def _suggestion(events: list[Event], paint: _Paint, width: int) -> list[str]:
         yaml.append(f"      # ... and {left} more lines; the audit trail has them all")
     policy = escape(events[0].policy)
     return [
-        *_wrapped(f"To allow all of it, {policy} would have to say this. Grant only what you mean to:", width, ""),
+        *_wrapped(
+            f"To allow this much, {policy} would have to say this. Grant only what you mean to:",
+            width,
+            "",
+        ),
         "",
         # Not shortened: what is pasted must be whole.
         *(f"    {paint(_GREEN, escape(line))}" for line in yaml),

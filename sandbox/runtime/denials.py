@@ -123,6 +123,9 @@ class Explainer:
                 )
             case Reason.HANDLES:
                 return self._bound(site, time, "handles", resource, resolved)
+            case Reason.OUT_OF_FILES:
+                why = "no more files can be opened: streams hold those whose descriptors were dropped"
+                return self._bound(site, time, "handles", resource, resolved, why)
             case Reason.DISK:
                 return self._bound(site, time, "disk", resource, resolved)
             case Reason.NATIVE:
@@ -163,7 +166,15 @@ class Explainer:
                 return self.plan.preopens[inner[names[:cut]]]
         return preopen
 
-    def _bound(self, site: Site, time: float, name: str, resource: str | None, resolved: str | None) -> Happening:
+    def _bound(
+        self,
+        site: Site,
+        time: float,
+        name: str,
+        resource: str | None,
+        resolved: str | None,
+        reason: str | None = None,
+    ) -> Happening:
         reasons = {
             "handles": f"{self.plan.limits.handles} handles are open, which is all that the policy allows",
             "disk": f"the bytes that may be written to files are used up ({self.plan.limits.disk:,} bytes)",
@@ -174,7 +185,7 @@ class Explainer:
             name="limit" if first else "denied",
             component=self.plan.component,
             capability=f"limits.{name}",
-            reason=reasons[name],
+            reason=reason or reasons[name],
             interface=site.interface,
             function=site.function,
             resource=resource,
@@ -281,7 +292,10 @@ def _below(path: str, directory: str) -> bool:
 
 
 def _directory_grant(path: str, writes: bool) -> str:
-    """The grant that would cover a path below the decoy root: its directory, never the root itself."""
+    """The grant that would cover a path below the decoy root: its directory, never the root itself.
+
+    Which directory of the host that would be is the author's to say; the same path is a guess that shows the form.
+    """
     whole = "/" + _text(path).strip("/")
     normal = os.path.normpath(whole)
     parent = os.path.dirname(normal)

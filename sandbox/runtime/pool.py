@@ -16,7 +16,7 @@ from sandbox.policy.model import Policy
 from sandbox.runtime.cache import Cache, default_directory
 from sandbox.runtime.outcome import Outcome
 from sandbox.runtime.process import WorkerProcess
-from sandbox.runtime.session import UsageError, choose, execute, plan_of, record_refusal, resolve_call
+from sandbox.runtime.session import UsageError, choose, execute, plan_of, record_refusal, resolve_call, written_to
 
 if TYPE_CHECKING:
     from sandbox.audit.sink import LineSink, Sink
@@ -109,16 +109,14 @@ class Sandbox:
         self.policy = policy if isinstance(policy, Policy) else Policy.load(policy)
         self._cache = Cache(default_directory() if cache is None else cache)
         self._owned: LineSink | None = None
-        self._writes: list[tuple[str, str]] = []
         self._sink: Sink | None
         if audit is None or not isinstance(audit, (str, os.PathLike)):
             self._sink = audit
         else:
             from sandbox.audit.sink import open_path
 
-            self._writes = [("the audit trail", os.path.realpath(audit))]
             self._sink = self._owned = open_path(os.fspath(audit))
-        self._plans: dict[tuple[str | None, tuple[str, ...] | None], Plan] = {}
+        self._plans: dict[tuple[str | None, str | None, tuple[str, ...] | None], Plan] = {}
         self._workers = _Workers()
         _all.add(self._workers)
         weakref.finalize(self, self._workers.close)
@@ -140,29 +138,45 @@ class Sandbox:
         if self._owned is not None:
             self._owned.close()
 
-    def plan(self, component: str | None = None, *, arguments: Sequence[str] | None = None) -> Plan:
+    def plan(
+        self,
+        component: str | None = None,
+        *,
+        source: str | os.PathLike[str] | None = None,
+        arguments: Sequence[str] | None = None,
+    ) -> Plan:
         """What a run of ``component`` would get. Raises ``UsageError``, ``ComponentError`` or ``PlanError``."""
-        wanted = component, None if arguments is None else tuple(arguments)
+        if isinstance(arguments, str) or not all(isinstance(a, str) for a in arguments or ()):
+            raise UsageError("arguments are a list of strings")
+        file = None if source is None else os.fspath(source)
+        wanted = component, file, None if arguments is None else tuple(arguments)
         plan = self._plans.get(wanted)
         if plan is None:
             chosen = choose(self.policy, component)
-            plan = plan_of(self.policy, chosen, self._cache, arguments=arguments, writes=self._writes)
+            writes = written_to(self._sink)
+            plan = plan_of(self.policy, chosen, self._cache, source=file, arguments=arguments, writes=writes)
             if len(self._plans) >= PLANS:
                 self._plans.clear()
             self._plans[wanted] = plan
         return plan
 
     def run(
-        self, component: str | None = None, *, arguments: Sequence[str] | None = None, stdin: bytes = b""
+        self,
+        component: str | None = None,
+        *,
+        source: str | os.PathLike[str] | None = None,
+        arguments: Sequence[str] | None = None,
+        stdin: bytes = b"",
     ) -> Outcome:
         """Run a component's ``wasi:cli/run``.
 
-        ``component`` may be left out where the policy has one. ``stdin`` is what the component reads where the policy
-        says ``stdin: inherit``. Raises ``UsageError``, ``ComponentError`` or ``PlanError`` where nothing is run; how a
-        run ended is always an ``Outcome``.
+        ``component`` may be left out where the policy has one. ``source`` is a component's file to run in place of the
+        one that the policy names; a ``digest`` in the policy holds for it too. ``stdin`` is what the component reads
+        where the policy says ``stdin: inherit``. Raises ``UsageError``, ``ComponentError`` or ``PlanError`` where
+        nothing is run; how a run ended is always an ``Outcome``.
         """
         started = time.monotonic()
-        plan = self._plan(component, arguments)
+        plan = self._plan(component, source, arguments)
         return self._execute(
             lambda worker: execute(plan, worker, self._cache, stdin=stdin, sink=self._sink, started=started)
         )
@@ -173,16 +187,20 @@ class Sandbox:
         Raises as ``run`` does.
         """
         started = time.monotonic()
-        plan = self._plan(component, None)
+        if not all(isinstance(a, str) for a in arguments):
+            raise UsageError("arguments are text in WAVE: '1', '\"a string\"', '[1, 2]'")
+        plan = self._plan(component, None, None)
         call = resolve_call(plan, function, arguments)
         return self._execute(
             lambda worker: execute(plan, worker, self._cache, call=call, stdin=stdin, sink=self._sink, started=started)
         )
 
-    def _plan(self, component: str | None, arguments: Sequence[str] | None) -> Plan:
+    def _plan(
+        self, component: str | None, source: str | os.PathLike[str] | None, arguments: Sequence[str] | None
+    ) -> Plan:
         """The plan of a run; where there is none, the trail says why."""
         try:
-            return self.plan(component, arguments=arguments)
+            return self.plan(component, source=source, arguments=arguments)
         except (PlanError, ComponentError) as error:
             if self._sink is not None:
                 record_refusal(error, self.policy.file, choose(self.policy, component).name, self._sink)
@@ -202,10 +220,11 @@ def run(
     policy: Policy | str | os.PathLike[str],
     component: str | None = None,
     *,
+    source: str | os.PathLike[str] | None = None,
     arguments: Sequence[str] | None = None,
     stdin: bytes = b"",
     audit: str | os.PathLike[str] | Sink | None = None,
 ) -> Outcome:
     """Run one component of ``policy`` once. See ``Sandbox.run``; to run many times, keep a ``Sandbox``."""
     with Sandbox(policy, audit=audit) as sandbox:
-        return sandbox.run(component, arguments=arguments, stdin=stdin)
+        return sandbox.run(component, source=source, arguments=arguments, stdin=stdin)

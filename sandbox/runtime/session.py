@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import stat
 import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
@@ -132,6 +133,14 @@ def plan_of(
     facts = cached_facts(file, cache)
     host = read_host(component, policy.directory, cache.directory, policy=policy.file, source=file)
     return make_plan(policy, component, facts, host, arguments, writes)
+
+
+def written_to(sink: Sink | None) -> list[tuple[str, str]]:
+    """The file that a sink writes to, if it is one, for the plan to keep out of the guest's reach."""
+    descriptor = getattr(sink, "fileno", lambda: None)()
+    if not isinstance(descriptor, int) or not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        return []
+    return [("the audit trail", os.readlink(f"/proc/self/fd/{descriptor}"))]
 
 
 def check_streams(plan: Plan, sink: Sink | None) -> None:

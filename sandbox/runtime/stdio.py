@@ -50,6 +50,7 @@ class Output:
         self.captured = bytearray()
         self.pending = bytearray()
         self.used = False
+        self.failed: str | None = None
         self.count = 0
         """Bytes that the guest wrote."""
         self.chunk = CHUNK
@@ -120,8 +121,10 @@ class Output:
             written = os.write(self.target, self.pending[: self.chunk])
         except BlockingIOError:
             return
-        except OSError:
-            # The reader is gone: so is the guest's, as in any pipeline.
+        except OSError as error:
+            # A reader that is gone is the guest's too, as in any pipeline; anything else is a fault of the host's.
+            if error.errno != errno.EPIPE:
+                self.failed = f"its {self.name} cannot be written: {error.strerror}"
             self.pending.clear()
             self.stop()
             return

@@ -31,6 +31,8 @@ ANNOUNCED = 4 << 20
 """Bytes of a component from which on compiling takes long enough to say so."""
 MEMORY_DEATHS = ("memory allocation of", "MemoryError", "annot allocate memory", "can't spawn worker thread")
 """What a worker says that dies for want of memory."""
+BROKEN_CODE = (signal.SIGABRT, signal.SIGSEGV, signal.SIGILL, signal.SIGBUS)
+"""Deaths that a damaged compiled component may be the cause of: it is made again for the next run."""
 DENIALS = ("denied", "pair", "refused")
 
 
@@ -255,8 +257,16 @@ class Supervisor:
         return None
 
     def _message(self, message: list[Any] | None) -> End | None:
+        """Take a message; one that makes no sense comes of a worker that is no longer itself."""
         if message is None:
             return self._died()
+        try:
+            return self._take(message)
+        except (LookupError, TypeError, ValueError) as error:
+            self.worker.kill()
+            return End("failed", f"the worker said what no worker says ({type(error).__name__})")
+
+    def _take(self, message: list[Any]) -> End | None:
         kind = message[0]
         if kind in DENIALS:
             self.trail.record(self.explainer.happening(message))
@@ -321,9 +331,18 @@ class Supervisor:
             return self._limit("memory", f"the worker ran out of memory while {self.phase}")
         number = os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0
         death = signal.Signals(number).name if number else f"status {os.waitstatus_to_exitcode(status)}"
+        if number in BROKEN_CODE:
+            self._forget_compiled()
         if number == signal.SIGKILL:
             said = said or "somebody killed it, or the machine ran out of memory"
         return End("failed", f"the worker ended unexpectedly ({death}) while {self.phase}: {said or 'it said nothing'}")
+
+    def _forget_compiled(self) -> None:
+        for suffix in (".sites", ".cwasm"):
+            try:
+                os.unlink(self.cache.path(compiled_key(self.plan) + suffix))
+            except OSError:
+                pass
 
     # After the end.
 
@@ -331,9 +350,12 @@ class Supervisor:
         """Denials that were decided before the worker was killed are still in its socket."""
         if self.worker.status is None:
             return
-        while (message := self.worker.receive()) is not None:
-            if message[0] in DENIALS:
-                self.trail.record(self.explainer.happening(message))
+        try:
+            while (message := self.worker.receive()) is not None:
+                if message[0] in DENIALS:
+                    self.trail.record(self.explainer.happening(message))
+        except (LookupError, TypeError, ValueError):
+            pass  # cut short, or never one: nothing after it would be better
 
     def _last_output(self, end: End) -> None:
         """What was written before the end. Its reader is not waited for much longer than the deadline."""
@@ -344,6 +366,9 @@ class Supervisor:
             limit = self._move(dict(poll.poll(200)))
             if limit is not None and end.how == "exited":
                 end.how, end.reason, end.bound = limit.how, limit.reason, limit.bound
+        failed = next((output.failed for output in self.outputs if output.failed), None)
+        if failed is not None and end.how == "exited":
+            end.how, end.reason = "failed", failed
 
     def _read_of_closed_stdin(self) -> bool:
         if self.stdin is None or self.plan.stdin.granted:

@@ -263,10 +263,12 @@ def test_the_numbers_in_the_prose_are_the_numbers() -> None:
             f"and {worker.HOST_MEMORY // mebibyte} MiB beyond it for the worker itself",
             f"Compiling may take {worker.COMPILE_MEMORY // (1024 * mebibyte)} GiB",
             f"and {METADATA_COST:,} for each new name",
+            f"{worker.HOST_FILES} beyond it for the worker itself",
         ),
         "docs/policy.md": (
             f"{worker.HOST_MEMORY // mebibyte} MiB",
             f"{METADATA_COST:,} bytes for each new",
+            f"{worker.HOST_FILES} more for the worker itself",
         ),
         "docs/command-line.md": (f"at most {cache.KEEP_BYTES // 1024**3} GiB",),
         "docs/how-it-works.md": (f"{supervisor.LAST_WORDS:g} seconds",),

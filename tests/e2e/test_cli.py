@@ -22,7 +22,7 @@ from tests.e2e.harness import GUESTS, PROBE, directory, policy_data, write_polic
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 CALCULATOR = "policies/calculator.yaml"
-ALLOW = "To allow all of it, {} would have to say this. Grant only what you mean to:"
+ALLOW = "To allow this much, {} would have to say this. Grant only what you mean to:"
 INHERIT = {"stdin": "discard", "stdout": "inherit", "stderr": "inherit"}
 
 
@@ -475,3 +475,26 @@ def test_output_whose_reader_is_gone() -> None:
     done = subprocess.run(line, cwd=ROOT, check=False, stdout=write, stderr=subprocess.PIPE)
     os.close(write)
     assert (done.returncode, done.stderr) == (141, b"")
+
+
+def test_audit_by_descriptor_within_reach_of_the_component(tmp_path: Path) -> None:
+    """A trail that is handed over open may not lie where the component may write either."""
+    (tmp_path / "out").mkdir()
+    policy = write_policy(tmp_path, policy_data([directory(tmp_path / "out", "/out", "write")]))
+    with open(tmp_path / "out" / "trail", "ab") as file:
+        line = [sys.executable, "-m", "sandbox", "run", "--audit", f"fd:{file.fileno()}", str(policy)]
+        done = subprocess.run(line, cwd=ROOT, check=False, capture_output=True, pass_fds=[file.fileno()])
+    assert done.returncode == 120
+    assert f"writable, and it holds the audit trail, {tmp_path}/out/trail" in done.stderr.decode()
+
+
+def test_output_that_cannot_be_written(tmp_path: Path, policy: Path) -> None:
+    """What the component printed is not lost in silence, nor what this command itself has to say."""
+    for arguments in (["run", policy, "--", "stdout", "x"], ["schema"], ["run", "--plan", policy]):
+        with open("/dev/full", "wb") as full:
+            line = [sys.executable, "-m", "sandbox", *map(str, arguments)]
+            done = subprocess.run(line, cwd=ROOT, check=False, stdout=full, stderr=subprocess.PIPE, timeout=60)
+        said = done.stderr.decode()
+        assert (done.returncode, "No space left on device" in said, "Traceback" in said) == (125, True, False), (
+            arguments
+        )

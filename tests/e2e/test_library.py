@@ -6,6 +6,7 @@ import dataclasses
 import gc
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,10 +19,10 @@ from typing import Any
 import pytest
 
 import sandbox
-from sandbox import ComponentError, Outcome, PlanError, Policy, PolicyError, Sandbox, UsageError
+from sandbox import ComponentError, Outcome, PlanError, Policy, PolicyError, Sandbox, UsageError, run
 from sandbox.audit.read import lines_of, read_trail
 from sandbox.runtime.process import WorkerProcess
-from tests.e2e.harness import directory, policy_data, write_policy
+from tests.e2e.harness import PROBE, directory, policy_data, write_policy
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
@@ -439,3 +440,42 @@ def test_spawned_workers_are_isolated(tmp_path: Path, monkeypatch: pytest.Monkey
         os.close(held)
         worker.kill()
         worker.close()
+
+
+def test_another_file_for_a_component(tmp_path: Path) -> None:
+    """``source`` runs another file under a component's policy, where its digest is not pinned to another."""
+    other = tmp_path / "other.wasm"
+    shutil.copy(PROBE, other)
+    policy = write_policy(tmp_path, policy_data(source=tmp_path / "missing.wasm"))
+    outcome = run(policy, "guest", source=other, arguments=["stdout", "x"])
+    assert (outcome.how, outcome.stdout) == ("exited", b"xstdout x -> ok written=1\n")
+    data = policy_data(source=PROBE)
+    data["components"]["guest"]["digest"] = f"sha256:{'0' * 64}"
+    with pytest.raises(PlanError, match="the component is another one"):
+        run(write_policy(tmp_path, data), source=other)
+
+
+def test_corrupted_compiled_component(tmp_path: Path) -> None:
+    """A compiled component whose bytes went bad may end one run; it is made again for the next."""
+    own = tmp_path / "cache"
+    own.mkdir(mode=0o700)
+    policy = write_policy(tmp_path, policy_data())
+    with Sandbox(policy, cache=own) as box:
+        assert box.run(arguments=["stdout", "x"]).how == "exited"
+    (compiled,) = own.glob("*.cwasm")
+    data = bytearray(compiled.read_bytes())
+    middle = slice(len(data) // 4, len(data) * 3 // 4)
+    data[middle] = bytes(b ^ 0x5A for b in data[middle])
+    compiled.write_bytes(data)
+    with Sandbox(policy, cache=own) as box:
+        assert box.run(arguments=["stdout", "x"]).how in ("exited", "failed", "trapped", "refused")
+    with Sandbox(policy, cache=own) as box:
+        assert box.run(arguments=["stdout", "x"]).how == "exited"
+
+
+def test_arguments_of_another_kind(box: Sandbox) -> None:
+    """A string is no list of arguments, and what is called with is text."""
+    with pytest.raises(UsageError, match=r"^arguments are a list of strings$"):
+        box.run(arguments="--in")
+    with pytest.raises(UsageError, match=r"^arguments are text in WAVE"):
+        box.call("guest", "run.run", 1)  # type: ignore[arg-type]

@@ -15,13 +15,17 @@ def test_outcome_as_json() -> None:
     for _ in range(3):
         trail.record(Happening(name="denied", component="c", capability="x", reason="no", resource="é\x7f\n"))
     events = trail.close(Happening(name="ended", component="c", capability="run", reason="done", exit_status=7))
-    line = outcome(component="c", exit_status=7, bound=None, seconds=0.25, memory=1024, events=events)
+    line = outcome(
+        component="c", how="exited", reason=None, exit_status=7, bound=None, seconds=0.25, memory=1024, events=events
+    )
     common = {"version": 1, "timestamp": "1970-01-01T00:00:00.500000Z", "run_id": "r"}
     policy = {"policy_file": "p.yaml", "policy_digest": ""}
     denied = {"decision": "deny", "component": "c", **policy}
     assert json.loads(line) == {
         "version": 1,
         "component": "c",
+        "how": "exited",
+        "reason": None,
         "exit_status": 7,
         "bound": None,
         "seconds": 0.25,
