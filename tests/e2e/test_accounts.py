@@ -1,11 +1,13 @@
-"""What is charged against the bounds on disk and handles, a component that changes under a plan, a suggested grant."""
+"""What is charged to disk and handles; components and compiled code that change under a run; a suggested grant."""
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from wasmtime import wat2wasm
 
 from sandbox.policy.model import Policy
 from sandbox.runtime.cache import Cache
@@ -13,7 +15,7 @@ from sandbox.runtime.process import WorkerProcess
 from sandbox.runtime.session import execute, plan_of
 from sandbox.runtime.worker import HOST_FILES
 from tests.e2e.components import Call, Drop, component
-from tests.e2e.harness import PROBE, Denial, Ran, Runner, directory, policy_data, snapshot, write_policy
+from tests.e2e.harness import GUESTS, PROBE, Denial, Ran, Runner, directory, policy_data, snapshot, write_policy
 
 T, S = "filesystem/types", "io/streams"
 CALLS: list[Call | Drop] = [
@@ -188,6 +190,44 @@ def test_a_component_that_changes_under_its_plan(tmp_path: Path, cache: Path) ->
     reason = "the component changed while it was being read"
     assert (outcome.how, outcome.exit_status, outcome.reason) == ("refused", 121, reason)
     assert [(e.name, e.capability, e.exit_status) for e in outcome.events][-1:] == [("ended", "run", 121)]
+
+
+def without_code(compiled: bytes) -> bytes:
+    """A compiled component (an ELF file) of the same size, with zeroes for its code."""
+    out = bytearray(compiled)
+    table, count = struct.unpack_from("<Q", out, 0x28)[0], struct.unpack_from("<H", out, 0x3C)[0]
+    for index in range(count):
+        _, _, flags, _, offset, size = struct.unpack_from("<IIQQQQ", out, table + 64 * index)
+        if flags & 4:  # executable
+            out[offset : offset + size] = bytes(size)
+    return bytes(out)
+
+
+def test_corrupted_code_is_made_again(tmp_path: Path) -> None:
+    """A run that crashes on compiled code that was corrupted on the disk fails, and the next one compiles anew."""
+    own = tmp_path / "cache"
+    own.mkdir(mode=0o700)
+    guest = tmp_path / "guest.wasm"
+    guest.write_bytes(wat2wasm((GUESTS / "exit-with-code.wat").read_text(encoding="utf-8")))
+    policy = write_policy(tmp_path, policy_data(source=guest))
+
+    def run() -> tuple[str, int, str | None]:
+        runner = Runner(own)  # a worker of its own, which has compiled nothing yet
+        try:
+            outcome = runner.run(policy).outcome
+        finally:
+            runner.close()
+        return outcome.how, outcome.exit_status, outcome.reason
+
+    assert run() == ("exited", 42, None)
+    (compiled,) = own.glob("*.cwasm")
+    whole = compiled.read_bytes()
+    compiled.write_bytes(without_code(whole))
+    how, status, reason = run()
+    assert (how, status) == ("failed", 125)
+    assert (reason or "").startswith("the worker ended unexpectedly (SIG")
+    assert run() == ("exited", 42, None)
+    assert compiled.read_bytes() == whole
 
 
 def test_what_the_denial_of_a_file_suggests(tmp_path: Path, runner: Runner) -> None:

@@ -498,3 +498,20 @@ def test_output_that_cannot_be_written(tmp_path: Path, policy: Path) -> None:
         assert (done.returncode, "No space left on device" in said, "Traceback" in said) == (125, True, False), (
             arguments
         )
+
+
+def test_except_under_another_locale(tmp_path: Path) -> None:
+    """Names are judged as UTF-8, which is what a guest's are, whatever encoding the caller's locale has."""
+    (tmp_path / "g").mkdir()
+    (tmp_path / "g" / "geheim-ä").write_text("secret")
+    grants = [directory(tmp_path / "g", "/g", excepted=["geheim-ä"])]
+    policy = write_policy(tmp_path, policy_data(grants, arguments=["read", "/g/geheim-ä"]))
+    environment = {**os.environ, "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    done = sandbox("run", "--strict", "--json", policy, env=environment)
+    report = json.loads(done.stderr.splitlines()[-1])
+    assert (done.status, report["how"], [e.get("reason") for e in report["events"]]) == (
+        119,
+        "exited",
+        ["the policy excepts this path", "the component ended"],
+    )
+    assert "secret" not in done.stdout
