@@ -117,14 +117,6 @@ class Router:
                     return Denial(Reason.ABOVE_EXCEPTION, Error.ACCESS)
         return found, other
 
-    def link_target(self, preopen: int, target: str) -> Denial | None:
-        """Whether a symbolic link to ``target`` may be made: only one that points below its own directory, always."""
-        if self._preopens[preopen].routed:
-            return Denial(Reason.SYMBOLIC_LINK, Error.ACCESS)
-        if target.startswith("/") or ".." in target.split("/"):
-            return Denial(Reason.LINK_TARGET, Error.NOT_PERMITTED)
-        return None
-
     def _inside(self, preopen: int) -> set[tuple[str, ...]]:
         return set(self._inner[preopen]) | self._masked[preopen] | self._kernel[preopen]
 

@@ -31,7 +31,7 @@ ANNOUNCED = 4 << 20
 """Bytes of a component from which on compiling takes long enough to say so."""
 MEMORY_DEATHS = ("memory allocation of", "MemoryError", "annot allocate memory", "can't spawn worker thread")
 """What a worker says that dies for want of memory."""
-BROKEN_CODE = (signal.SIGABRT, signal.SIGSEGV, signal.SIGILL, signal.SIGBUS)
+BROKEN_CODE = (signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGSEGV, signal.SIGTRAP)
 """Deaths that a damaged compiled component may be the cause of: it is made again for the next run."""
 DENIALS = ("denied", "pair", "refused")
 

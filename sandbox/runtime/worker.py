@@ -17,6 +17,8 @@ import socket
 import time
 from typing import TYPE_CHECKING, Any
 
+from sandbox.broker.links import stays_below
+
 if TYPE_CHECKING:
     from wasmtime import Engine, Store
     from wasmtime import component as wasm
@@ -38,8 +40,10 @@ READER_PATIENCE = 0.5
 """Seconds that a run which is over waits for its last read of standard input."""
 ROUTED = 2
 """The flag of that name in the guard's state."""
-OUT_OF_FILES = 15
-"""``Reason.OUT_OF_FILES``, without the time that importing it takes."""
+SYMBOLIC_LINK, LINK_TARGET, OUT_OF_FILES, WRITES = 10, 11, 15, 0x100
+"""Of ``Reason``, without the time that importing it takes."""
+ACCESS, NOT_PERMITTED = 0, 31
+"""Of the router's ``Error``, likewise."""
 MAX_NOTES = 4096
 METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH")
 SCHEMES = ("http", "https")
@@ -90,7 +94,7 @@ class Callbacks:
         self.router = None
         self.configuration = (job["handles"], job["disk"], job["flags"])
         self.random_seed = job["seed"]
-        if any(p["writable"] for p in self.preopens) or any(ord(flags) & ROUTED for flags in job["flags"]):
+        if any(ord(flags) & ROUTED for flags in job["flags"]):
             self._router()  # now: a guest may leave no descriptor for what this imports
         self.status = self.trap = None
         self.notes.clear()
@@ -146,23 +150,24 @@ class Callbacks:
         self, _: object, site: int, intent: int, grant: int, base: str, path: str, grant2: int, base2: str, path2: str
     ) -> tuple[int, str, str]:
         """Route a rename, or judge the target of a new symbolic link, which comes as ``path2``."""
-        from sandbox.broker.paths import Denial
-        from sandbox.guard.sites import Reason
-
-        writes = int(Reason.WRITES)
         if self.sites[site][1].endswith(".symlink-at"):
-            denial = self._router().link_target(grant, _path(path2))
-            if denial is None or denial.reason is None:
-                return grant, path, path2
-            reason = int(denial.reason) | writes
-            self.channel.send("denied", time.time(), self.sites[site], reason, grant, base, path, _text(path2))
-            return DENY | denial.error, "", ""
+            return self._link(site, grant, base, path, path2)
+        from sandbox.broker.paths import Denial
+
         found = self._router().rename(grant, _path(base), _path(path), _path(base2), _path(path2), intent)
         if isinstance(found, Denial):
             if found.reason is not None:
-                self.denied_pair(None, site, int(found.reason) | writes, grant, base, path, grant2, base2, path2)
+                self.denied_pair(None, site, int(found.reason) | WRITES, grant, base, path, grant2, base2, path2)
             return DENY | found.error, "", ""
         return found[0].preopen, _bytes(found[0].path), _bytes(found[1].path)
+
+    def _link(self, site: int, grant: int, base: str, path: str, target: str) -> tuple[int, str, str]:
+        routed = ord(self.configuration[2][grant]) & ROUTED
+        if not routed and stays_below(_path(target)):
+            return grant, path, target
+        reason, error = (SYMBOLIC_LINK, ACCESS) if routed else (LINK_TARGET, NOT_PERMITTED)
+        self.channel.send("denied", time.time(), self.sites[site], reason | WRITES, grant, base, path, _text(target))
+        return DENY | error, "", ""
 
     def _router(self) -> Router:
         if self.router is None:
