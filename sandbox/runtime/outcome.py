@@ -64,7 +64,7 @@ class Outcome:
     run: str
     """The run's identifier in the trail."""
     trail_failed: str | None = None
-    """Why the trail's file or descriptor stopped taking events; then the run counts as failed."""
+    """Why the trail's file or descriptor stopped taking events; the command then fails with 125."""
 
     @property
     def denied(self) -> bool:
