@@ -22,7 +22,11 @@ class WorkerProcess:
 
     @classmethod
     def fork(cls) -> WorkerProcess:
-        """A worker that is a copy of this process. Only for a process with a single thread."""
+        """A worker that is a copy of this process.
+
+        Only for a process with a single thread that has not compiled anything: Wasmtime's compiling threads are not
+        copied, and a copy would wait for them.
+        """
         mine, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         read, write = os.pipe2(os.O_CLOEXEC)
         parent = os.getpid()
