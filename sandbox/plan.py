@@ -14,7 +14,7 @@ from typing import Any, Literal
 from sandbox.component import Facts
 from sandbox.host import Directory, File, Host
 from sandbox.policy.globs import Pattern
-from sandbox.policy.model import ClockMode, ComponentPolicy, DirectoryGrant, Limits, Policy, Stream
+from sandbox.policy.model import ClockMode, ComponentPolicy, DirectoryGrant, Limits, Policy, Sockets, Stream
 from sandbox.wasi import Refused, classify
 
 MAX_PREOPENS = 128
@@ -103,9 +103,11 @@ class Plan:
     monotonic: ClockMode | None
     random: Literal["secure", "seeded", "denied"]
     seed: int
+    sockets: Sockets | None
+    """``None`` where the policy grants nothing of the network: then every use of it is refused by the guard alone."""
     limits: Limits
     interfaces: tuple[tuple[str, str], ...]
-    """Each interface that the component imports, and what stands behind it: ``wasmtime``, ``guard`` or ``refused``."""
+    """Each interface that the component imports, and what stands behind it (see ``behind``)."""
     exports: tuple[str, ...]
     """Sort and name of each export that may be called: ``instance wasi:cli/run@0.2.0``."""
     run: str | None
@@ -190,6 +192,7 @@ class _Planner:
             monotonic=grants.clocks.monotonic,
             random="denied" if grants.random is None else "secure" if grants.random.seed is None else "seeded",
             seed=(grants.random.seed or 0) if grants.random else 0,
+            sockets=self.sockets(),
             limits=self.component.limits,
             interfaces=interfaces,
             exports=self.exports(),
@@ -201,6 +204,11 @@ class _Planner:
                 f"{self.root}.limits.handles",
                 f"{self.component.limits.handles} handles are too few:"
                 f" the granted directories alone take {len(preopens)}",
+            )
+        if plan.sockets is not None and plan.sockets.listen and self.component.limits.sockets < 2:
+            self.object(
+                f"{self.root}.limits.sockets",
+                "1 socket is too few to accept connections: the listening one takes it",
             )
         if self.objections:
             raise PlanError(self.policy, self.objections)
@@ -228,8 +236,12 @@ class _Planner:
                 reason = known.reason if isinstance(known, Refused) else "it is not an interface"
                 self.object(f"{self.root}.source", f"the component imports {item.name!a}: {reason}", "component")
                 continue
-            out.append((item.name, behind(item.name)))
+            out.append((item.name, behind(item.name, sockets=self.sockets() is not None)))
         return tuple(out)
+
+    def sockets(self) -> Sockets | None:
+        granted = self.component.grants.sockets
+        return granted if granted is not None and granted.grants_something else None
 
     def exports(self) -> tuple[str, ...]:
         """Interfaces of WASI that a host would call (HTTP handlers) are left out: nothing serves them."""
@@ -466,10 +478,16 @@ class _Planner:
         return (self.component.name, *arguments)
 
 
-def behind(interface: str) -> str:
-    """What serves an interface of WASI 0.2: ``wasmtime`` itself, the ``guard`` before it, or nothing (``refused``)."""
+def behind(interface: str, *, sockets: bool = False) -> str:
+    """What serves an interface of WASI 0.2: ``wasmtime`` itself, the ``guard`` before it, or nothing (``refused``).
+
+    Where the policy grants ``sockets``, the ``broker`` serves them: the guard's own sockets, over those that the
+    supervisor makes.
+    """
     base = interface.partition("@")[0]
-    if base.startswith(("wasi:sockets/", "wasi:http/", "wasi:clocks/timezone")):
+    if base.startswith("wasi:sockets/"):
+        return "broker" if sockets else "refused"
+    if base.startswith(("wasi:http/", "wasi:clocks/timezone")):
         return "refused"
     if base.startswith(("wasi:filesystem/", "wasi:clocks/", "wasi:random/", "wasi:cli/environment", "wasi:cli/exit")):
         return "guard"

@@ -115,10 +115,14 @@ _INTERFACES: dict[str, dict[str, _Row]] = {
         "tcp": (
             ("sockets",),
             "connects to hosts and listens, over TCP",
-            ("sockets.tcp.connect", "sockets.tcp.listen"),
+            ("sockets.tcp.connect", "sockets.tcp.bind", "sockets.tcp.listen", "sockets.tcp.accept"),
         ),
         "tcp-create-socket": (("sockets",), "makes TCP sockets", ("sockets.tcp",)),
-        "udp": (("sockets",), "sends and receives over UDP", ("sockets.udp.send", "sockets.udp.bind")),
+        "udp": (
+            ("sockets",),
+            "sends and receives over UDP",
+            ("sockets.udp.bind", "sockets.udp.send", "sockets.udp.receive"),
+        ),
         "udp-create-socket": (("sockets",), "makes UDP sockets", ("sockets.udp",)),
     },
     "http": {

@@ -13,7 +13,7 @@ from sandbox.component import Export, Facts, Import
 from sandbox.host import Directory, File, Host
 from sandbox.plan import Plan, PlanError, Preopen, StreamPlan, behind, make_plan, preopen_from_data
 from sandbox.policy.load import parse_policy
-from sandbox.policy.model import Limits, Policy
+from sandbox.policy.model import DeniedPeer, Limits, Local, Peer, Policy, Sockets
 
 DIGEST = "sha256:" + "a" * 64
 IMPORTS = ("wasi:cli/environment@0.2.3", "wasi:filesystem/types@0.2.3", "wasi:sockets/tcp@0.2.3", "wasi:io/poll@0.2.3")
@@ -97,6 +97,7 @@ def test_an_empty_policy_grants_nothing() -> None:
         monotonic=None,
         random="denied",
         seed=0,
+        sockets=None,
         limits=Limits(),
         interfaces=(
             ("wasi:cli/environment@0.2.3", "guard"),
@@ -450,8 +451,61 @@ def test_whose_fault_it_is() -> None:
     ],
 )
 def test_what_stands_behind_an_interface(interface: str, server: str) -> None:
-    """Wasmtime serves what cannot reach out, the guard what is narrowed, nothing the network."""
+    """Wasmtime serves what cannot reach out, the guard what is narrowed; whatever is granted of the network."""
     assert behind(interface) == server
+    assert behind(interface, sockets=True) == server
+
+
+@pytest.mark.parametrize("name", ["network", "instance-network", "tcp", "udp-create-socket", "ip-name-lookup"])
+def test_what_stands_behind_sockets(name: str) -> None:
+    """The broker where the policy grants any, otherwise nothing."""
+    assert behind(f"wasi:sockets/{name}@0.2.3") == "refused"
+    assert behind(f"wasi:sockets/{name}@0.2.3", sockets=True) == "broker"
+
+
+def test_sockets_that_are_granted() -> None:
+    """The plan holds what the policy grants of the network, the lines of its rules, and who serves it."""
+    loaded = policy(
+        {
+            "sockets": {
+                "tcp": {"connect": [{"to": "db.internal:5432", "private": True}], "listen": ["127.0.0.1:0"]},
+                "deny": ["10.0.0.0/8"],
+            }
+        },
+        limits={"sockets": 2},
+    )
+    found = plan(loaded)
+    assert found.sockets == Sockets(
+        connect=(Peer(host="db.internal", ports=(5432, 5432), private=True),),
+        listen=(Local(address="127.0.0.1", port=0),),
+        deny=(DeniedPeer(host="10.0.0.0/8"),),
+    )
+    assert dict(found.interfaces)["wasi:sockets/tcp@0.2.3"] == "broker"
+    root = "components.c.grants.sockets"
+    assert [found.line(root + route) for route in ("", ".tcp.connect[0]", ".tcp.listen[0]", ".deny[0]", ".dns[0]")] == [
+        7,
+        10,
+        16,
+        20,
+        7,
+    ]
+
+
+@pytest.mark.parametrize("sockets", [{}, {"deny": ["10.0.0.0/8"], "audit": "all"}])
+def test_sockets_that_grant_nothing(sockets: dict[str, Any]) -> None:
+    """Denials alone open nothing: no broker stands behind the interfaces."""
+    found = plan(policy({"sockets": sockets}))
+    assert (found.sockets, dict(found.interfaces)["wasi:sockets/tcp@0.2.3"]) == (None, "refused")
+
+
+def test_too_few_sockets_to_accept_a_connection() -> None:
+    """A listening socket is one of those that the policy allows."""
+    grants = {"sockets": {"tcp": {"listen": ["127.0.0.1:80"]}}}
+    assert objections(policy(grants, limits={"sockets": 1})) == [
+        "limits.sockets: 1 socket is too few to accept connections: the listening one takes it"
+    ]
+    bound = {"sockets": {"udp": {"bind": ["127.0.0.1:80"]}}}
+    assert plan(policy(bound, limits={"sockets": 1})).limits.sockets == 1
 
 
 def test_the_code_that_enforces_the_plan() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-EventName = Literal["denied", "limit", "folded", "refused", "ended"]
+EventName = Literal["denied", "allowed", "limit", "folded", "refused", "ended"]
 
 SCHEMA_VERSION = 1
 
@@ -14,7 +14,8 @@ SCHEMA_VERSION = 1
 class Happening:
     """What the runtime saw, before the trail gives it a time, a run and a sequence number.
 
-    ``name`` is ``denied`` (a call refused), ``limit`` (a bound was reached), ``refused`` (policy, component or plan
+    ``name`` is ``denied`` (a call refused), ``allowed`` (where the policy asks for those, told when it is over),
+    ``limit`` (a bound was reached), ``refused`` (policy, component or plan
     refused before anything ran) or ``ended`` (how the run ended; always the last of a run).
     """
 
@@ -40,6 +41,12 @@ class Happening:
     """Seconds since the epoch when it was decided; ``None``: now."""
     exit_status: int | None = None
     """For ``ended``: the exit status of the run."""
+    sent: int | None = None
+    """For ``allowed``: bytes that went out; ``None`` where none can, or they were not counted to the end."""
+    received: int | None = None
+    """Likewise, bytes that came in."""
+    seconds: float | None = None
+    """For ``allowed``: how long it lasted."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -66,3 +73,6 @@ class Event:
     grant: str | None
     count: int = 1
     exit_status: int | None = None
+    sent: int | None = None
+    received: int | None = None
+    seconds: float | None = None

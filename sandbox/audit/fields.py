@@ -21,16 +21,21 @@ LINE_BYTES = 256 * 1024
 LARGEST_NUMBER = 2**53 - 1
 """The largest integer that every JSON reader keeps exactly."""
 LARGEST_EXIT_STATUS = 2**32 - 1
+LARGEST_DURATION = 10**15
+"""Microseconds: 31 years, which a float of seconds still keeps exactly."""
 
-EVENT_NAMES: tuple[EventName, ...] = ("denied", "limit", "folded", "refused", "ended")
+EVENT_NAMES: tuple[EventName, ...] = ("denied", "allowed", "limit", "folded", "refused", "ended")
+_ONLY_ALLOWED = ("sent", "received", "seconds")
+"""Attributes that only ``allowed`` events have."""
 
 _SECOND = "(0[0-9]|1[0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]"
 _TIME = f"[0-9]{{4}}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])T{_SECOND}\\.[0-9]{{6}}Z"
 _RUN = "[A-Za-z0-9_-]{1,64}"
 _DIGEST = "sha256:[0-9a-f]{64}"
 
-Form = Literal["name", "text", "exact", "number", "time", "run", "digest", "digest-or-empty", "event-name"]
-"""``exact`` is ``text`` in which a name that is no valid Unicode stays readable and unambiguous (see ``clean``)."""
+Form = Literal["name", "text", "exact", "number", "seconds", "time", "run", "digest", "digest-or-empty", "event-name"]
+"""``seconds`` are whole microseconds in the line.
+``exact`` is ``text`` in which a name that is no valid Unicode stays readable and unambiguous (see ``clean``)."""
 
 
 class Field(NamedTuple):
@@ -51,7 +56,7 @@ FIELDS: tuple[Field, ...] = (
     Field("run_id", "run", "run", True, "The run; later runs sort after earlier ones."),
     Field("sequence", "sequence", "number", True, "From 1, without gaps, in each run."),
     Field("event_name", "name", "event-name", True, "What happened; see the table of event names."),
-    Field("decision", None, "name", False, "`deny` for a refusal; absent where nothing was decided (`ended`)."),
+    Field("decision", None, "name", False, "`deny` or `allow`; absent where nothing was decided (`ended`)."),
     Field("component", "component", "name", True, "The component's name in the policy; `*` for several of them."),
     Field("component_digest", "component_digest", "digest", False, "SHA-256 of the component's bytes."),
     Field("policy_file", "policy", "exact", True, "The policy, as the caller named it."),
@@ -68,7 +73,27 @@ FIELDS: tuple[Field, ...] = (
     Field(
         "grant", "grant", "text", False, "The YAML that would grant it; absent where no policy can, or it is too long."
     ),
-    Field("count", "count", "number", True, "How many refusals this line stands for; over 1 only in `folded`."),
+    Field("count", "count", "number", True, "How many calls this line stands for; over 1 only where it is a sum."),
+    Field(
+        "sent_bytes", "sent", "number", False, "In `allowed`: bytes that went out, where they were counted.", smallest=0
+    ),
+    Field(
+        "received_bytes",
+        "received",
+        "number",
+        False,
+        "In `allowed`: bytes that came in, where they were counted.",
+        smallest=0,
+    ),
+    Field(
+        "duration_us",
+        "seconds",
+        "seconds",
+        False,
+        "In `allowed`: how long it lasted, in microseconds.",
+        LARGEST_DURATION,
+        0,
+    ),
     Field(
         "process.exit.code",
         "exit_status",
@@ -140,6 +165,10 @@ def clean(text: str, form: Form) -> str:
     return head[: bound - len(mark) - end] + mark + tail[-end:]
 
 
+def _decision(name: object) -> str | None:
+    return "allow" if name == "allowed" else None if name == "ended" else "deny"
+
+
 def record(event: Event) -> dict[str, str | int]:
     """The fields of ``event``'s line, in their order; what is not known is left out."""
     values: dict[str, str | int] = {
@@ -149,12 +178,13 @@ def record(event: Event) -> dict[str, str | int]:
         "sequence": event.sequence,
         "event_name": event.name,
     }
-    if event.name != "ended":
-        values["decision"] = "deny"
+    decision = _decision(event.name)
+    if decision is not None:
+        values["decision"] = decision
     for key, attribute in _REST:
         value = getattr(event, attribute)
         if value is not None:
-            values[key] = value
+            values[key] = round(value * 1_000_000) if attribute == "seconds" else value
     return values
 
 
@@ -162,14 +192,14 @@ _REST = tuple((field.key, field.attribute) for field in FIELDS[6:] if field.attr
 _BY_KEY = {field.key: field for field in FIELDS}
 
 
-def _checked(field: Field, value: object) -> str | int:
-    """``value`` if the field allows it; raises ``ValueError``."""
-    if field.form == "number":
+def _checked(field: Field, value: object) -> str | int | float:
+    """What ``value`` says, if the field allows it; raises ``ValueError``."""
+    if field.form in ("number", "seconds"):
         if type(value) is not int:
             raise ValueError(f"{field.key}: not an integer")
         if not field.smallest <= value <= field.largest:
             raise ValueError(f"{field.key}: not between {field.smallest} and {field.largest}")
-        return value
+        return value / 1_000_000 if field.form == "seconds" else value
     if not isinstance(value, str):
         raise ValueError(f"{field.key}: not a string")
     if field.form in _PATTERNS:
@@ -187,10 +217,10 @@ def parse(values: dict[str, object]) -> Event:
     for key in values:
         if key not in _BY_KEY:
             raise ValueError(f"{key[:NAME_CHARACTERS]!a}: no field of this format")
-    attributes: dict[str, str | int | None] = {}
+    attributes: dict[str, str | int | float | None] = {}
     for field in FIELDS:
         if field.key in values:
-            value: str | int | None = _checked(field, values[field.key])
+            value: str | int | float | None = _checked(field, values[field.key])
         elif field.required:
             raise ValueError(f"{field.key}: missing")
         else:
@@ -198,13 +228,16 @@ def parse(values: dict[str, object]) -> Event:
         if field.attribute is not None:
             attributes[field.attribute] = value
     name = attributes["name"]
-    decision = None if name == "ended" else "deny"
+    decision = _decision(name)
     if values.get("decision") != decision:
         raise ValueError(f"decision: not {decision or 'absent'}, as it is for {name}")
-    if name != "folded" and attributes["count"] != 1:
+    if name not in ("folded", "allowed") and attributes["count"] != 1:
         raise ValueError(f"count: not 1, as it is for {name}")
     if name != "ended" and attributes["exit_status"] is not None:
         raise ValueError(f"process.exit.code: not absent, as it is for {name}")
+    for field in FIELDS:
+        if field.attribute in _ONLY_ALLOWED and name != "allowed" and attributes[field.attribute] is not None:
+            raise ValueError(f"{field.key}: not absent, as it is for {name}")
     return Event(**attributes)  # type: ignore[arg-type]
 
 
@@ -216,10 +249,10 @@ def event_schema() -> dict[str, object]:
         if field.key == "version":
             schema |= {"const": SCHEMA_VERSION}
         elif field.key == "decision":
-            schema |= {"const": "deny"}
+            schema |= {"enum": ["deny", "allow"]}
         elif field.form == "event-name":
             schema |= {"enum": list(EVENT_NAMES)}
-        elif field.form == "number":
+        elif field.form in ("number", "seconds"):
             schema |= {"type": "integer", "minimum": field.smallest, "maximum": field.largest}
         elif field.form in _PATTERNS:
             schema |= {"type": "string", "pattern": f"^{_PATTERNS[field.form]}$"}
@@ -227,8 +260,13 @@ def event_schema() -> dict[str, object]:
             schema |= {"type": "string", "maxLength": _BOUNDS[field.form]}
         properties[field.key] = schema
 
-    def is_named(name: EventName) -> dict[str, object]:
-        return {"properties": {"event_name": {"const": name}}}
+    def is_named(*names: EventName) -> dict[str, object]:
+        return {"properties": {"event_name": {"enum": list(names)}}}
+
+    def without(*keys: str) -> dict[str, object]:
+        return {"not": {"anyOf": [{"required": [key]} for key in keys]}}
+
+    sums = [field.key for field in FIELDS if field.attribute in _ONLY_ALLOWED]
 
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -241,9 +279,14 @@ def event_schema() -> dict[str, object]:
         "allOf": [
             {
                 "if": is_named("ended"),
-                "then": {"not": {"required": ["decision"]}},
-                "else": {"required": ["decision"], "not": {"required": ["process.exit.code"]}},
+                "then": without("decision"),
+                "else": {"required": ["decision"], **without("process.exit.code")},
             },
-            {"if": is_named("folded"), "else": {"properties": {"count": {"const": 1}}}},
+            {
+                "if": is_named("allowed"),
+                "then": {"properties": {"decision": {"const": "allow"}}},
+                "else": {"properties": {"decision": {"const": "deny"}}, **without(*sums)},
+            },
+            {"if": is_named("folded", "allowed"), "else": {"properties": {"count": {"const": 1}}}},
         ],
     }

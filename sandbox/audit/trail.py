@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from sandbox.audit.events import Event, EventName, Happening
 from sandbox.audit.fields import (
+    LARGEST_DURATION,
     LARGEST_EXIT_STATUS,
     LARGEST_NUMBER,
     NAME_CHARACTERS,
@@ -39,18 +40,26 @@ def new_run() -> str:
 
 
 class _Fold:
-    """How often something happened, and what is said of it once."""
+    """How often something happened, what went over it in all, and what is said of it once."""
 
-    __slots__ = ("count", "interface", "line")
+    __slots__ = ("count", "interface", "line", "received", "sent")
 
     def __init__(self, happening: Happening) -> None:
         self.count = 0
         self.interface = happening.interface
         self.line = happening.line
+        self.sent: int | None = None
+        self.received: int | None = None
+
+    def add(self, happening: Happening) -> None:
+        self.count += 1
+        self.sent = _total(self.sent, _counted(happening.sent))
+        self.received = _total(self.received, _counted(happening.received))
 
 
 _FURTHER: dict[EventName, tuple[str, str]] = {
     "denied": ("1 further call was refused", "{} further calls were refused"),
+    "allowed": ("1 further use was allowed", "{} further uses were allowed"),
     "limit": ("the bound was reached once more", "the bound was reached {} more times"),
     "refused": ("there is 1 further reason", "there are {} further reasons"),
 }
@@ -64,6 +73,10 @@ class Trail:
     counts are written as ``folded`` events when the run ends. ``limit`` events are recorded whatever the bound, once
     for each bound and component; the same bound reached again counts like a refused call. ``refused`` events have a
     bound of their own, ``REFUSED_EVENTS``. So the trail's size does not depend on what a guest does.
+
+    ``allowed`` events have the same bound as refused calls, and apart from it: what is allowed, however often, takes
+    no refusal's place. Those beyond it are written when the run ends, as one ``allowed`` event for each component,
+    capability and function, with their number and the sums of their bytes.
 
     A sink that fails never stops the run: ``failed`` then holds what went wrong, nothing more is written, since a trail
     with a hole would look whole, and the events go on being kept here.
@@ -101,9 +114,11 @@ class Trail:
         self._lock = allocate_lock()
         self._events: list[Event] = []
         self._left = limit
+        self._allowed_left = limit
         self._refused_left = REFUSED_EVENTS
         self._bounds_reached: set[tuple[str, str]] = set()
         self._folds: dict[_Key | None, _Fold] = {}
+        self._allowed: dict[_Key | None, _Fold] = {}
         self._second = -1
         self._second_text = ""
         self._failed: str | None = None
@@ -147,22 +162,10 @@ class Trail:
             if self._closed:
                 raise RuntimeError("the trail is closed")
             self._closed = True
+            for key, fold in self._allowed.items():
+                self._append_fold("allowed", key or ("allowed", "*", "*", None), fold, whole=key is not None)
             for key, fold in self._folds.items():
-                name, component, capability, function = key or ("denied", "*", "*", None)
-                one, many = _FURTHER[name]
-                said = one if fold.count == 1 else many.format(fold.count)
-                self._append(
-                    Happening(
-                        name="folded",
-                        component=component,
-                        capability=capability,
-                        function=function,
-                        interface=fold.interface if key else None,
-                        line=fold.line if key else None,
-                        reason=f"{said}, beyond what is recorded one by one",
-                    ),
-                    fold.count,
-                )
+                self._append_fold("folded", key or ("denied", "*", "*", None), fold, whole=key is not None)
             self._append(ended)
             if self._sink is not None and self._failed is None:
                 try:
@@ -180,13 +183,18 @@ class Trail:
             if bound not in self._bounds_reached and len(self._bounds_reached) < FOLD_KEYS:
                 self._bounds_reached.add(bound)
                 return True
+        if happening.name == "allowed":
+            self._allowed_left -= 1
+            return self._allowed_left >= 0
         if self._left > 0:
             self._left -= 1
             return True
         return False
 
     def _count(self, happening: Happening) -> None:
-        if not self._folds:
+        folds = self._allowed if happening.name == "allowed" else self._folds
+        # What is allowed reaches no bound: nothing was withheld from the guest.
+        if not folds and happening.name != "allowed":
             self._append(
                 Happening(
                     name="limit",
@@ -204,18 +212,39 @@ class Trail:
             clean(happening.capability, "name"),
             None if function is None else clean(function, "name"),
         )
-        fold = self._folds.get(key)
+        fold = folds.get(key)
         if fold is None:
-            if len(self._folds) >= FOLD_KEYS:
+            if len(folds) >= FOLD_KEYS:
                 key = None
-            fold = self._folds.setdefault(key, _Fold(happening))
-        fold.count += 1
+            fold = folds.setdefault(key, _Fold(happening))
+        fold.add(happening)
+
+    def _append_fold(self, name: EventName, key: _Key, fold: _Fold, *, whole: bool) -> None:
+        """``whole``: the count is of one component, capability and function."""
+        of, component, capability, function = key
+        one, many = _FURTHER[of]
+        said = one if fold.count == 1 else many.format(fold.count)
+        self._append(
+            Happening(
+                name=name,
+                component=component,
+                capability=capability,
+                function=function,
+                interface=fold.interface if whole else None,
+                line=fold.line if whole else None,
+                reason=f"{said}, beyond what is recorded one by one",
+                sent=fold.sent,
+                received=fold.received,
+            ),
+            fold.count,
+        )
 
     def _append(self, happening: Happening, count: int = 1) -> Event:
         component = clean(happening.component, "name")
         interface, function = happening.interface, happening.function
         resource, resolved, grant = happening.resource, happening.resolved, happening.grant
         line, status = happening.line, happening.exit_status
+        allowed = happening.name == "allowed"
         event = Event(
             name=happening.name,
             time=self._time(happening.time),
@@ -238,6 +267,9 @@ class Trail:
             exit_status=status
             if status is not None and happening.name == "ended" and 0 <= status <= LARGEST_EXIT_STATUS
             else None,
+            sent=_counted(happening.sent) if allowed else None,
+            received=_counted(happening.received) if allowed else None,
+            seconds=_lasted(happening.seconds) if allowed else None,
         )
         self._events.append(event)
         if self._sink is not None and self._failed is None:
@@ -259,6 +291,24 @@ class Trail:
                 f"{t.tm_year:04}-{t.tm_mon:02}-{t.tm_mday:02}T{t.tm_hour:02}:{t.tm_min:02}:{t.tm_sec:02}"
             )
         return f"{self._second_text}.{microsecond:06}Z"
+
+
+def _counted(number: int | None) -> int | None:
+    """A number of bytes that an event can hold; the worker that counted them may be in a guest's hands."""
+    return number if number is not None and 0 <= number <= LARGEST_NUMBER else None
+
+
+def _total(total: int | None, number: int | None) -> int | None:
+    if total is None or number is None:
+        return number if total is None else total
+    return min(total + number, LARGEST_NUMBER)
+
+
+def _lasted(seconds: float | None) -> float | None:
+    """Seconds in whole microseconds, as the line has them."""
+    if seconds is None or not 0 <= seconds <= LARGEST_DURATION / 1_000_000:
+        return None
+    return round(seconds * 1_000_000) / 1_000_000
 
 
 def _sentence(error: Exception) -> str:

@@ -11,13 +11,20 @@ from dataclasses import dataclass
 from wasmtime import Engine, WasmtimeError, wat2wasm
 
 from sandbox.component import sections, skeleton
-from sandbox.guard import cli, clocks, filesystem, random, streams, stub
+from sandbox.guard import cli, clocks, filesystem, random, sockets, streams, stub, waits
 from sandbox.guard import types as ty
 from sandbox.guard.builder import HOST, Builder, Kind
 from sandbox.guard.reflect import Imports, Interface, Unsupported, reflect
 from sandbox.guard.shape import Shape
 from sandbox.guard.sites import HOST_INSTANCE, Site
-from sandbox.guard.state import state_module
+from sandbox.guard.state import (
+    drops_descriptor,
+    drops_directory_stream,
+    drops_pollable,
+    drops_tagged,
+    state_module,
+    tells_drop,
+)
 from sandbox.guard.wat import Nominal, Types, instance_type, params_text, quote, result_text
 
 CANON = "(memory $memory) (realloc (core func $realloc))"
@@ -48,6 +55,7 @@ def guard(engine: Engine, component: bytes, shape: Shape) -> Guarded:
 def emit(imports: Imports, shape: Shape) -> Builder:
     """All guard functions for ``imports``."""
     builder = Builder(imports, shape, {n: _kind(imports, n, shape) for n in range(len(imports.resources))})
+    sockets.check(builder)
     for number, interface in enumerate(imports.interfaces):
         _emit_interface(builder, number, interface)
     return builder
@@ -70,6 +78,10 @@ def _emit_interface(b: Builder, number: int, interface: Interface) -> None:
             clocks.emit_wall(b, number)
         case "wasi:random/random" | "wasi:random/insecure" | "wasi:random/insecure-seed":
             random.emit(b, number)
+        case _ if b.shape.sockets and base.startswith("wasi:sockets/"):
+            sockets.emit(b, number)
+        case "wasi:io/poll" if b.shape.sockets:
+            waits.emit(b, number)
         case _ if base.startswith(STUBBED):
             stub.emit(b, number, base)
         case _ if base.startswith(("wasi:cli/", "wasi:io/")):
@@ -80,15 +92,49 @@ def _emit_interface(b: Builder, number: int, interface: Interface) -> None:
 
 def _kind(imports: Imports, resource: int, shape: Shape) -> Kind:
     of = imports.resources[resource]
+    if shape.sockets and of.interface.startswith("wasi:sockets/"):
+        return Kind.SOCKET
     if of.interface.startswith(STUBBED):
         return Kind.STUB
-    if of.name == "descriptor":
-        return Kind.DESCRIPTOR
-    if of.name == "directory-entry-stream":
-        return Kind.DIRECTORY_STREAM
-    if of.name == "output-stream" and shape.counts_writes:
-        return Kind.OUTPUT_STREAM
+    match of.name:
+        case "descriptor":
+            return Kind.DESCRIPTOR
+        case "directory-entry-stream":
+            return Kind.DIRECTORY_STREAM
+        case "output-stream" if shape.counts_writes or shape.sockets:
+            return Kind.OUTPUT_STREAM
+        case "input-stream" if shape.sockets:
+            return Kind.INPUT_STREAM
+        case "pollable" if shape.sockets:
+            return Kind.POLLABLE
+        case "error" if shape.sockets:
+            return Kind.ERROR
     return Kind.NATIVE
+
+
+def _destructors(b: Builder) -> dict[int, str]:
+    """What happens when the guest drops a handle of the guard's, for each such resource."""
+    out = {}
+    for n, kind in b.kinds.items():
+        match kind:
+            case Kind.DESCRIPTOR:
+                out[n] = drops_descriptor(n)
+            case Kind.DIRECTORY_STREAM:
+                out[n] = drops_directory_stream(n)
+            case Kind.POLLABLE:
+                out[n] = drops_pollable(n)
+            case Kind.ERROR:
+                out[n] = drops_tagged(n, "nop")
+            case Kind.INPUT_STREAM | Kind.OUTPUT_STREAM if b.shape.sockets:
+                b.host("drop")
+                side = sockets.SIDES[b.imports.resources[n].name]
+                out[n] = drops_tagged(n, tells_drop("(i32.shr_u (local.get $rep) (i32.const 2))", side))
+            case Kind.OUTPUT_STREAM:
+                out[n] = drops_tagged(n)
+            case Kind.SOCKET if b.imports.resources[n].name in sockets.SIDES:
+                b.host("drop")
+                out[n] = tells_drop("(local.get $rep)", sockets.SIDES[b.imports.resources[n].name])
+    return out
 
 
 def _natives(b: Builder, functions: set[tuple[int, str]]) -> list[tuple[int, Interface]]:
@@ -119,11 +165,12 @@ def _imports_text(natives: list[tuple[int, Interface]], name: str) -> tuple[list
 
 def outer(b: Builder) -> str:
     """The text of the outer component, with an empty component where the guest goes."""
+    destructors = _destructors(b)
     natives = _natives(b, b.passed | set(b.lowered))
     lines, known = _imports_text(natives, "{name}")
     resources = dict(known)
     lines.append(_host_import(b, quote(HOST_INSTANCE)))
-    lines.append(_guard_component(b))
+    lines.append(_guard_component(b, destructors))
     given = " ".join(f'(with "i{n}" (instance $i{n}))' for n, _ in _natives(b, set(b.lowered)))
     host = '(with "host" (instance $host))' if b.hosts else ""
     lines.append(f"(instance $guard (instantiate $guard {given} {host}))")
@@ -203,21 +250,28 @@ def _host_import(b: Builder, name: str) -> str:
     return f"(import {name} {text.replace('(instance', '(instance $host', 1)})"
 
 
-def _guard_component(b: Builder) -> str:
+def _guard_component(b: Builder, destructors: dict[int, str]) -> str:
     natives = _natives(b, set(b.lowered))
     lines, known = _imports_text(natives, "i{number}")
     lines.append(_host_import(b, '"host"'))
-    owned = {k: [n for n, kind in b.kinds.items() if kind is k and n in known] for k in Kind}
-    mine = owned[Kind.DESCRIPTOR] + owned[Kind.DIRECTORY_STREAM] + owned[Kind.OUTPUT_STREAM]
+    mine = [n for n in destructors if b.kinds[n] is not Kind.SOCKET]
+    if any(n not in known for n in mine):
+        raise Unsupported("it imports a resource of WASI's from an interface that does not have it")
     drops = sorted(b.dropped | set(mine))
     lines += [f"(core func $drop{n} (canon resource.drop $R{n}))" for n in drops if b.kinds[n] is not Kind.STUB]
-    lines.append(state_module(owned[Kind.DESCRIPTOR], owned[Kind.DIRECTORY_STREAM], owned[Kind.OUTPUT_STREAM]))
+    lines.append(state_module(destructors, tells_drops="drop" in b.hosts))
     given = " ".join(f'(export "drop{n}" (func $drop{n}))' for n in mine)
-    lines.append(f'(core instance $state (instantiate $state (with "native" (instance {given}))))')
+    told = ""
+    if "drop" in b.hosts:
+        lines.append(
+            '(alias export $host "drop" (func $chost-drop)) (core func $host-drop (canon lower (func $chost-drop)))'
+        )
+        told = '(with "host" (instance (export "drop" (func $host-drop))))'
+    lines.append(f'(core instance $state (instantiate $state (with "native" (instance {given})) {told}))')
     lines.append('(alias core export $state "memory" (core memory $memory))')
     lines += [
         f'(alias core export $state "{n}" (core func ${n}))'
-        for n in ("realloc", "post", "post-i32", "post-i64", "slot")
+        for n in ("realloc", "post", "post-i32", "post-i64", "slot", "timer", "mark", "rewind")
     ]
     lines.append('(alias core export $state "open" (core global $open))')
     resources = dict(known)
@@ -226,7 +280,7 @@ def _guard_component(b: Builder) -> str:
         if kind is Kind.NATIVE:
             continue
         destructor = ""
-        if n in mine:
+        if n in destructors:
             lines.append(f'(alias core export $state "drop{n}" (core func $destroy{n}))')
             destructor = f" (dtor (core func $destroy{n}))"
         lines.append(f"(type $T{n} (resource (rep i32){destructor}))")
@@ -238,7 +292,7 @@ def _guard_component(b: Builder) -> str:
     lines += [f"(core func $rep{n} (canon resource.rep $T{n}))" for n in represented]
     lines += _lowered(b)
     lines.append(_main_module(b, drops, created))
-    host = " ".join(f'(export "{n}" (func $host-{n}))' for n in sorted(b.hosts))
+    host = " ".join(f'(export "{n}" (func $host-{n}))' for n in sorted(b.hosts - {"drop"}))
     native = " ".join(f'(export "{label[1:]}" (func {label}))' for label, _ in _labels(b))
     handles = " ".join(f'(export "new{n}" (func $new{n}))' for n in created)
     handles += " ".join(f'(export "rep{n}" (func $rep{n}))' for n in represented)
@@ -264,7 +318,7 @@ def _lowered(b: Builder) -> list[str]:
     for ((interface, name), _), (label, _) in zip(b.lowered.items(), _labels(b), strict=True):
         lines.append(f"(alias export $i{interface} {quote(name)} (func $c{label[1:]}))")
         lines.append(f"(core func {label} (canon lower (func $c{label[1:]}) {CANON} string-encoding=utf8))")
-    for name in sorted(b.hosts):
+    for name in sorted(b.hosts - {"drop"}):
         lines.append(f"(alias export $host {quote(name)} (func $chost-{name}))")
         lines.append(
             f"(core func $host-{name} (canon lower (func $chost-{name}) {CANON} string-encoding=latin1+utf16))"
@@ -276,7 +330,10 @@ def _main_module(b: Builder, drops: list[int], created: list[int]) -> str:
     imports = ['(import "state" "memory" (memory 1))', '(import "state" "open" (global $open (mut i32)))']
     imports.append('(import "state" "realloc" (func $realloc (param i32 i32 i32 i32) (result i32)))')
     imports.append('(import "state" "slot" (func $slot (result i32)))')
-    functions = [("host", f"host-{n}", n, HOST[n]) for n in sorted(b.hosts)]
+    imports.append('(import "state" "timer" (func $timer_slot (result i32)))')
+    imports.append('(import "state" "mark" (func $mark (result i32)))')
+    imports.append('(import "state" "rewind" (func $rewind (param i32)))')
+    functions = [("host", f"host-{n}", n, HOST[n]) for n in sorted(b.hosts - {"drop"})]
     functions += [("native", label[1:], label[1:], f) for label, f in _labels(b)]
     for module, label, name, function in functions:
         s = ty.signature(function)

@@ -52,12 +52,35 @@ HOST: dict[str, ty.Function] = {
     "config": ty.Function((), ty.Tuple((ty.U32, ty.U64, ty.STRING))),
     "seed": ty.Function((), ty.U64),
     "exit": ty.Function((("status", ty.U32),), None),
+    "socket": ty.Function(
+        (("site", ty.U32), ("object", ty.U32), ("words", ty.STRING), ("text", ty.STRING)),
+        ty.Tuple((ty.U32, ty.STRING)),
+    ),
+    "secret": ty.Function((), ty.STRING),
+    "locate": ty.Function((("offset", ty.U32),), ty.U32),
+    "receive": ty.Function((("object", ty.U32), ("blocking", ty.U32), ("offset", ty.U32), ("length", ty.U32)), ty.U64),
+    "receive-text": ty.Function(
+        (("object", ty.U32), ("blocking", ty.U32), ("length", ty.U32)), ty.Tuple((ty.U32, ty.STRING))
+    ),
+    "send": ty.Function((("object", ty.U32), ("blocking", ty.U32), ("offset", ty.U32), ("length", ty.U32)), ty.U32),
+    "send-text": ty.Function((("object", ty.U32), ("blocking", ty.U32), ("data", ty.STRING)), ty.U32),
+    "room": ty.Function((("object", ty.U32),), ty.U64),
+    "datagram": ty.Function((("object", ty.U32), ("to", ty.STRING), ("data", ty.STRING)), ty.U32),
+    "wait": ty.Function((("what", ty.STRING), ("nanoseconds", ty.U64)), ty.STRING),
+    "drop": ty.Function((("object", ty.U32), ("side", ty.U32)), None),
 }
 """What a guard may ask of the host. Text crosses as Latin-1, one character a byte, whatever the bytes are.
 
 ``config`` answers the handle limit, the bytes that may be written to files, and one byte of flags a preopen. ``route``
 answers a grant and a path from its root, or, with the highest bit set, the error code to give the guest: then the host
 has recorded the denial. ``route-pair`` does so for two paths below one grant.
+
+Sockets are numbered objects of the worker's. ``socket`` carries out a function of ``wasi:sockets``: its parameters come
+as core values of eight bytes each, a string apart; it answers 0 and the result's bytes as the Canonical ABI lays them
+out, with numbers where handles are, or 1 and more for an error code. ``receive``, ``send`` and ``room`` answer a
+status: see ``streams``. The bytes themselves lie in the guard's memory, if the host has found it by the ``secret`` that
+the guard keeps there, or go as text. ``wait`` takes a word of four bytes for each object and side that is waited for,
+and answers a byte for each: whether it is ready.
 """
 
 
@@ -68,7 +91,17 @@ class Kind(Enum):
     DESCRIPTOR = auto()
     DIRECTORY_STREAM = auto()
     OUTPUT_STREAM = auto()
+    INPUT_STREAM = auto()
+    POLLABLE = auto()
+    ERROR = auto()
+    SOCKET = auto()
     STUB = auto()
+
+
+TAG, TIMER, BROKERED = 3, 1, 2
+"""The lowest two bits of a representation. Streams, pollables and errors may be Wasmtime's (its handle above the bits;
+a stream that is counted has the lowest one set), or stand for an object of the worker's. A timer is the address of its
+time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,12 +225,14 @@ class Builder:
             case Kind.NATIVE:
                 return native
             case Kind.OUTPUT_STREAM:
-                rep = f"(i32.or (i32.shl {native} (i32.const 1)) (i32.const {int(counted)}))"
+                rep = f"(i32.or (i32.shl {native} (i32.const 2)) (i32.const {int(counted)}))"
                 return f"(call {self.new(resource)} {rep})"
+            case Kind.INPUT_STREAM | Kind.POLLABLE | Kind.ERROR:
+                return f"(call {self.new(resource)} (i32.shl {native} (i32.const 2)))"
             case Kind.DIRECTORY_STREAM:
                 return f"(call {self.new(resource)} {native})"
             case _:
-                raise Unsupported("a descriptor comes from a function that WASI 0.2 does not have")
+                raise Unsupported("a handle comes from a function that WASI 0.2 does not have")
 
     def borrowed(self, resource: int, rep: str) -> str:
         """The native handle behind a borrowed one."""
@@ -206,10 +241,10 @@ class Builder:
                 return rep
             case Kind.DESCRIPTOR:
                 return f"(i32.load {rep})"
-            case Kind.OUTPUT_STREAM:
-                return f"(i32.shr_u {rep} (i32.const 1))"
-            case Kind.STUB:
-                raise Unsupported("a refused resource reaches a function of Wasmtime's")
+            case Kind.OUTPUT_STREAM | Kind.INPUT_STREAM | Kind.POLLABLE | Kind.ERROR:
+                return f"(i32.shr_u {rep} (i32.const 2))"
+            case Kind.STUB | Kind.SOCKET:
+                raise Unsupported("a resource of the sandbox's own reaches a function of Wasmtime's")
 
     def arguments(self, function: ty.Function) -> tuple[list[str], str]:
         """The core arguments that pass a call on, and the text that drops borrowed native handles afterwards."""
@@ -243,31 +278,58 @@ class Builder:
             return f"(local.set $value (call {target} {passed})) {after}", "(local.get $value)"
         return f"(call {target} {passed}) {after}", ""
 
-    def forward(self, interface: int, name: str, function: ty.Function, *, counted: bool = False) -> None:
-        """A guard function that only passes on, for functions that touch a resource that the guard owns."""
+    def forward(
+        self, interface: int, name: str, function: ty.Function, *, before: str = "", locals_: Iterable[str] = ()
+    ) -> None:
+        """A guard function that only passes on, for functions that touch a resource that the guard owns.
+
+        ``before`` is text that may answer in its place, and ``locals_`` what it needs.
+        """
         call, result = self.call(interface, name, function)
         signature = ty.signature(function)
-        locals_ = [f"$value {signature.result}"] if signature.result and not signature.returns_pointer else []
+        if signature.result and not signature.returns_pointer:
+            locals_ = (*locals_, f"$value {signature.result}")
         if isinstance(function.result, ty.Own):
-            result = self.own(function.result.resource, result, counted=counted)
+            result = self.own(function.result.resource, result)
         elif function.result is not None:
-            call += self.adopt(function.result, counted=counted)
-        self.emit(interface, name, function, f"{call}\n    {result}", locals_)
+            call += self.adopt(function.result)
+        self.emit(interface, name, function, f"{before} {call}\n    {result}", locals_)
 
-    def adopt(self, result: ty.Type, *, counted: bool = False) -> str:
-        """Turn the owned native handle in a ``result<own<r>, e>`` at ``RESULT`` into the guard's."""
-        changed = {r for r in ty.owned(result) if self.kinds[r] is not Kind.NATIVE}
-        if not changed:
+    def adopt(self, result: ty.Type, *, at: int = RESULT, counted: bool = False) -> str:
+        """Turn each owned native handle in a ``result`` at ``at`` into the guard's."""
+        if not any(self.kinds[r] is not Kind.NATIVE for r in ty.owned(result)):
             return ""
-        match result:
-            case ty.Result(ty.Own(resource), _):
-                at = f"(i32.const {RESULT + ty.payload_offset(result)})"
-                return (
-                    f"(if (i32.eqz (i32.load8_u (i32.const {RESULT}))) (then"
-                    f" (i32.store {at} {self.own(resource, f'(i32.load {at})', counted=counted)})))"
-                )
-            case _:
-                raise Unsupported("it expects a handle where WASI 0.2 has none")
+        if isinstance(result, ty.Own):
+            mine = self.own(result.resource, f"(i32.load (i32.const {at}))", counted=counted)
+            return f"(i32.store (i32.const {at}) {mine})"
+        out = []
+        for number, (_, payload) in enumerate(ty.cases(result) or ()):
+            inner = "" if payload is None else self.adopt(payload, at=at + ty.payload_offset(result), counted=counted)
+            if inner:
+                out.append(f"(if (i32.eq (i32.load8_u (i32.const {at})) (i32.const {number})) (then {inner}))")
+        if not out:
+            raise Unsupported("it expects a handle where WASI 0.2 has none")
+        return " ".join(out)
+
+    def companion(self, base: str, resource: int) -> int:
+        """The number of the imported interface ``base`` over ``resource``; declared where the guest does not import it
+        so."""
+        name = self.imports.resources[resource].name
+        found = None
+        for number, interface in enumerate(self.interfaces):
+            if interface.name.partition("@")[0] == base:
+                if resource in (e for _, e in interface.exports):
+                    return number
+                found = number if found is None else found
+        if found is None:
+            version = self.imports.resources[resource].interface.partition("@")[2]
+            self.interfaces.append(Interface(f"{base}@{version}", ((name, resource),)))
+            return len(self.interfaces) - 1
+        at = self.interfaces[found]
+        if name in dict(at.exports):
+            raise Unsupported(f"it imports {at.name} with a {name} that is not WASI 0.2's")
+        self.interfaces[found] = Interface(at.name, (*at.exports, (name, resource)))
+        return found
 
     def fail(self, result: ty.Type | None, case: str) -> str:
         """Text that leaves ``error(case)`` of a ``result<_, e>`` at ``RESULT``; ``case`` is one without payload."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from sandbox.guard import types as ty
+from sandbox.guard import waits
 from sandbox.guard.builder import Builder
 from sandbox.guard.state import RESULT
 
@@ -26,15 +27,20 @@ def emit_monotonic(b: Builder, interface: int) -> None:
             known = types == [INSTANT] and isinstance(function.result, ty.Own)
         if not known or name not in ("now", "resolution", "subscribe-instant", "subscribe-duration"):
             raise b.unknown(interface, name)
-        if mode == "real" or name == "subscribe-duration" or (mode == "coarse" and name == "subscribe-instant"):
-            b.pass_through(interface, name)
-            continue
         told = ""
-        if mode == "denied":
+        if mode == "denied" and name != "subscribe-duration":
             told = b.once(b.site(interface, name, "clocks.monotonic"))
-        if name == "subscribe-instant":
-            waits = b.native(interface, "subscribe-duration", ty.Function((("when", INSTANT),), function.result))
-            b.emit(interface, name, function, f"{told} (call {waits} (local.get 0))")
+        pollable = waits.pollable_of(b, function)
+        if pollable is not None:
+            when = "(local.get 0)"
+            if name == "subscribe-duration" or mode in ("frozen", "denied"):
+                when = waits.after(b, pollable, when)
+            b.emit(interface, name, function, f"{told} {waits.timer(b, pollable, when)}")
+        elif mode == "real" or name == "subscribe-duration" or (mode == "coarse" and name == "subscribe-instant"):
+            b.pass_through(interface, name)
+        elif name == "subscribe-instant":
+            later = b.native(interface, "subscribe-duration", ty.Function((("when", INSTANT),), function.result))
+            b.emit(interface, name, function, f"{told} (call {later} (local.get 0))")
         elif name == "resolution":
             b.emit(interface, name, function, f"{told} (i64.const {COARSE if mode == 'coarse' else 1})")
         elif mode == "coarse":

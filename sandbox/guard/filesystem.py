@@ -10,7 +10,7 @@ decides and the path from its root.
 from __future__ import annotations
 
 from sandbox.guard import types as ty
-from sandbox.guard.builder import WASI_NAMES, Builder, Kind
+from sandbox.guard.builder import BROKERED, WASI_NAMES, Builder, Kind, mentioned
 from sandbox.guard.reflect import Interface, Unsupported
 from sandbox.guard.sites import Reason
 from sandbox.guard.state import (
@@ -206,6 +206,9 @@ def emit(b: Builder, interface: int) -> None:
 
 
 def _emit_function(b: Builder, interface: int, name: str, function: ty.Function) -> None:
+    if name == "filesystem-error-code" and any(b.kinds[r] is Kind.ERROR for r in mentioned(function)):
+        _error_code(b, interface, name, function)
+        return
     if not name.startswith("[method]"):
         b.pass_through(interface, name)
         return
@@ -216,6 +219,15 @@ def _emit_function(b: Builder, interface: int, name: str, function: ty.Function)
         _Method(b, interface, name, method, function).emit()
     else:
         raise b.unknown(interface, name)
+
+
+def _error_code(b: Builder, interface: int, name: str, function: ty.Function) -> None:
+    """What an error says of a file: nothing, where it is a socket's."""
+    if not isinstance(function.result, ty.Option) or ty.signature(function).params != ("i32",):
+        raise b.unknown(interface, name)
+    none = f"(i32.store8 (i32.const {RESULT}) (i32.const 0)) (return (i32.const {RESULT}))"
+    before = f"(if (i32.and (local.get 0) (i32.const {BROKERED})) (then {none}))"
+    b.forward(interface, name, function, before=before)
 
 
 def _is_known(method: str, function: ty.Function) -> bool:

@@ -26,6 +26,8 @@ class Shape:
     """Whether some directory is writable: then the guard owns ``output-stream`` and counts what is written to files."""
     exports: tuple[str, ...]
     """The exports of the component that the caller may call."""
+    sockets: bool = False
+    """Whether the policy grants something of the network: then the guard owns sockets, streams and pollables."""
 
     def to_data(self) -> dict[str, object]:
         return {name: getattr(self, name) for name in self.__slots__}

@@ -7,7 +7,7 @@ Everything larger is whole pages, grown as needed: a bigger block, or more slots
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 
 RESULT = 64
 """Where a native function leaves its result, and where the guard's own is read from."""
@@ -15,6 +15,8 @@ AUXILIARY = 2048
 """Results of the guard's own questions to Wasmtime and to the host."""
 SCRATCH = 2560
 """Core parameters on their way to the host, eight bytes each."""
+CLEAR, CLEARS = 3072, 256
+"""Numbers of sockets, four bytes each, that can be written to without asking."""
 GRANTS = 4096
 """One entry of eight bytes a preopen: flags, and the handle that routed calls go through."""
 MAX_GRANTS = 256
@@ -28,33 +30,26 @@ PATH_MAX = 4096
 SLOT_SIZE = SLOT_PATH + PATH_MAX
 SLOTS_PER_PAGE = 65536 // SLOT_SIZE
 
+TIMER_SIZE = 16
+"""Bytes of a timer: the time when it ends, in nanoseconds of Wasmtime's monotonic clock."""
+
 DECOY, ROUTED, HARD_LINKS = 1, 2, 4
 """Flags of a grant."""
 
 
-def state_module(descriptors: Iterable[int], directory_streams: Iterable[int], output_streams: Iterable[int]) -> str:
-    """The text of the core module, for the resources (by number) that the guard owns.
+def state_module(destructors: Mapping[int, str], *, tells_drops: bool) -> str:
+    """The text of the core module.
 
-    It imports ``native.drop<n>``, which drops Wasmtime's handle of resource ``n``, and exports ``drop<n>``, the
-    destructor of the guard's.
+    ``destructors`` gives, for each resource (by number) that the guard owns, what happens to ``$rep``: see the
+    functions below. The module imports ``native.drop<n>``, which drops Wasmtime's handle of resource ``n``, where the
+    text calls it, and ``host.drop`` if ``tells_drops``; it exports ``drop<n>``.
     """
-    imports, destructors = [], []
-
-    def destructor(resource: int, body: str) -> None:
-        imports.append(f'(import "native" "drop{resource}" (func $native{resource} (param i32)))')
-        destructors.append(f'(func (export "drop{resource}") (param $rep i32) {body})')
-
-    closed = "(global.set $open (i32.sub (global.get $open) (i32.const 1)))"
-    for n in descriptors:
-        destructor(
-            n,
-            f"(call $native{n} (i32.load (local.get $rep))) (i32.store (local.get $rep) (global.get $free))"
-            f" (global.set $free (local.get $rep)) {closed}",
-        )
-    for n in directory_streams:
-        destructor(n, f"(call $native{n} (local.get $rep)) {closed}")
-    for n in output_streams:
-        destructor(n, f"(call $native{n} (i32.shr_u (local.get $rep) (i32.const 1)))")
+    imports = ['(import "host" "drop" (func $drop (param i32 i32)))'] if tells_drops else []
+    exports = []
+    for n, text in destructors.items():
+        if f"$native{n} " in text:
+            imports.append(f'(import "native" "drop{n}" (func $native{n} (param i32)))')
+        exports.append(f'(func (export "drop{n}") (param $rep i32) {text})')
 
     return f"""(core module $state
   {" ".join(imports)}
@@ -101,4 +96,60 @@ def state_module(descriptors: Iterable[int], directory_streams: Iterable[int], o
         (local.set $slot (global.get $fresh))
         (global.set $fresh (i32.add (local.get $slot) (i32.const {SLOT_SIZE})))))
     (local.get $slot))
-  {" ".join(destructors)})"""
+  (func (export "mark") (result i32) (global.get $next))
+  ;; Give back what was allocated since the mark, for calls that wait in a loop.
+  (func (export "rewind") (param $mark i32)
+    (if (i32.and (i32.ge_u (local.get $mark) (global.get $start)) (i32.le_u (local.get $mark) (global.get $next)))
+      (then (global.set $next (local.get $mark)))))
+  (global $free_timer (mut i32) (i32.const 0))
+  (global $fresh_timer (mut i32) (i32.const 0))
+  (global $left_timers (mut i32) (i32.const 0))
+  (func (export "timer") (result i32) (local $at i32)
+    (local.set $at (global.get $free_timer))
+    (if (local.get $at)
+      (then (global.set $free_timer (i32.load (local.get $at))))
+      (else
+        (if (i32.eqz (global.get $left_timers)) (then
+          (global.set $fresh_timer (call $pages (i32.const 65536)))
+          (global.set $left_timers (i32.const {65536 // TIMER_SIZE}))))
+        (local.set $at (global.get $fresh_timer))
+        (global.set $fresh_timer (i32.add (local.get $at) (i32.const {TIMER_SIZE})))
+        (global.set $left_timers (i32.sub (global.get $left_timers) (i32.const 1)))))
+    (local.get $at))
+  (func $free_timer (param $at i32)
+    (i32.store (local.get $at) (global.get $free_timer))
+    (global.set $free_timer (local.get $at)))
+  {" ".join(exports)})"""
+
+
+_CLOSED = "(global.set $open (i32.sub (global.get $open) (i32.const 1)))"
+
+
+def drops_descriptor(n: int) -> str:
+    return (
+        f"(call $native{n} (i32.load (local.get $rep))) (i32.store (local.get $rep) (global.get $free))"
+        f" (global.set $free (local.get $rep)) {_CLOSED}"
+    )
+
+
+def drops_directory_stream(n: int) -> str:
+    return f"(call $native{n} (local.get $rep)) {_CLOSED}"
+
+
+def drops_tagged(n: int, otherwise: str = "") -> str:
+    """Of what may be Wasmtime's or stand for an object of the worker's: see ``builder.TAG``."""
+    native = f"(call $native{n} (i32.shr_u (local.get $rep) (i32.const 2)))"
+    if not otherwise:
+        return native
+    return f"(if (i32.and (local.get $rep) (i32.const 2)) (then {otherwise}) (else {native}))"
+
+
+def drops_pollable(n: int) -> str:
+    return f"""
+    (if (i32.eqz (i32.and (local.get $rep) (i32.const 3))) (then
+      (call $native{n} (i32.shr_u (local.get $rep) (i32.const 2)))))
+    (if (i32.and (local.get $rep) (i32.const 1)) (then (call $free_timer (i32.and (local.get $rep) (i32.const -4)))))"""
+
+
+def tells_drop(rep: str, side: int) -> str:
+    return f"(call $drop {rep} (i32.const {side}))"

@@ -1,12 +1,20 @@
-"""``output-stream`` as the guard's own, so that writing to files can be counted. Input streams stay Wasmtime's."""
+"""Streams: Wasmtime's, passed on; those of sockets, served by the worker.
+
+``output-stream`` is the guard's own where writing to files is counted, and both kinds of streams are where sockets are
+granted. Everywhere else they stay Wasmtime's.
+
+The worker answers for a socket with a status: done, ``CLOSED``, ``PENDING`` (taken, though not all of it is on its way
+yet), or ``FAILED`` and an error code more.
+"""
 
 from __future__ import annotations
 
 from sandbox.guard import types as ty
-from sandbox.guard.builder import Builder, Kind, mentioned
+from sandbox.guard.builder import BROKERED, Builder, Kind, mentioned
 from sandbox.guard.reflect import Unsupported
 from sandbox.guard.sites import Reason
-from sandbox.guard.state import RESULT
+from sandbox.guard.state import AUXILIARY, CLEAR, CLEARS, RESULT
+from sandbox.guard.waits import READABLE, WRITABLE, subscribe
 from sandbox.guard.wat import get
 
 AMOUNT = {
@@ -19,55 +27,332 @@ AMOUNT = {
 }
 """How many bytes a call means to write. A splice is charged for what it asks for, which is never less than it moves."""
 
-CLOSED = 1
+CLOSED_CASE = 1
 """The case of ``stream-error`` that has no payload."""
+CLOSED, PENDING, FAILED = 1, 2, 16
+PERMIT = 65536
+"""Bytes that one write to a socket may hold; what ``check-write`` permits is never more."""
+MOST_READ = 65536
+MOST_FLUSHED = 4096
+"""Bytes that one ``blocking-write-and-flush`` may hold, by its specification."""
+
+NUMBER = "(i32.shr_u (local.get 0) (i32.const 2))"
+NOTHING = "(i32.const 8) (i32.const 0)"
 
 
 def emit(b: Builder, interface: int) -> None:
-    """Guard ``wasi:io/streams`` or any interface that hands out or takes output streams."""
+    """Guard ``wasi:io/streams`` or any interface that hands out or takes streams."""
+    owned = (Kind.OUTPUT_STREAM, Kind.INPUT_STREAM, Kind.ERROR, Kind.POLLABLE)
     for name, function in b.imports.interfaces[interface].functions:
-        if not any(b.kinds[r] is Kind.OUTPUT_STREAM for r in mentioned(function)):
+        resource, _, method = name.removeprefix("[method]").partition(".")
+        if not any(b.kinds[r] in owned for r in mentioned(function)):
             b.pass_through(interface, name)
-            continue
-        method = name.removeprefix("[method]output-stream.")
-        if method not in AMOUNT:
+        elif resource == "output-stream" and method in AMOUNT:
+            _write(b, interface, name, method, function)
+        elif not b.shape.sockets or not name.startswith("[method]"):
             b.forward(interface, name, function)
-            continue
-        wide = method in ("write", "blocking-write-and-flush")
-        expected = [ty.List(ty.U8)] if wide else [ty.U64]
-        if [t for _, t in function.params if not isinstance(t, ty.Borrow)] != expected or not isinstance(
-            function.result, ty.Result
-        ):
-            raise Unsupported(f"it imports {name} with a type that is not WASI 0.2's")
-        error = function.result.error
-        if not isinstance(error, ty.Variant) or [n for n, _ in error.cases] != ["last-operation-failed", "closed"]:
-            raise Unsupported(f"it imports {name} with an error that is not WASI 0.2's")
-        _helpers(b)
-        site = b.site(interface, name, "filesystem.write")
-        call, result = b.call(interface, name, function)
-        at = RESULT + ty.payload_offset(function.result)
-        after = f"(call {b.drop(_source(b, interface, name, function))} {get(1)})" if method.endswith("splice") else ""
-        b.emit(
-            interface,
-            name,
-            function,
-            f"""
-    (if (i32.and (local.get 0) (i32.const 1)) (then
-      (if (i32.eqz (call $charge {AMOUNT[method]})) (then
+        elif resource == "error" and method == "to-debug-string":
+            _describe(b, interface, name, function)
+        else:
+            before = _brokered(b, interface, name, resource, method, function)
+            b.forward(interface, name, function, before=before, locals_=["$status i32", "$room i64"])
+
+
+def _check(name: str, function: ty.Function, params: list[ty.Type], ok: ty.Type | None) -> int:
+    """Where the error of a stream's function lies. Raises ``Unsupported`` for a type that WASI 0.2 does not give it."""
+    result = function.result
+    given = [t for _, t in function.params if not isinstance(t, ty.Borrow)]
+    if given != params or not isinstance(result, ty.Result) or result.ok != ok:
+        raise Unsupported(f"it imports {name} with a type that is not WASI 0.2's")
+    error = result.error
+    if not isinstance(error, ty.Variant) or [n for n, _ in error.cases] != ["last-operation-failed", "closed"]:
+        raise Unsupported(f"it imports {name} with an error that is not WASI 0.2's")
+    return RESULT + ty.payload_offset(result)
+
+
+def _error(b: Builder, function: ty.Function) -> int:
+    """The resource in a stream's error."""
+    result = function.result
+    error = result.error if isinstance(result, ty.Result) else None
+    payload = error.cases[0][1] if isinstance(error, ty.Variant) else None
+    if not isinstance(payload, ty.Own) or b.kinds[payload.resource] is not Kind.ERROR:
+        raise Unsupported("it imports streams with an error that is not WASI 0.2's")
+    return payload.resource
+
+
+def _fails(b: Builder, function: ty.Function, status: str) -> str:
+    """Text that ends the call where ``status`` is none of success."""
+    result = function.result
+    assert isinstance(result, ty.Result)
+    assert result.error is not None
+    at = RESULT + ty.payload_offset(result)
+    b.helpers.setdefault(
+        "stream_error",
+        f"""
+  (func $stream_error (param $status i32) (param $at i32)
+    (i32.store8 (i32.const {RESULT}) (i32.const 1))
+    (i32.store8 (local.get $at) (i32.eq (local.get $status) (i32.const {CLOSED})))
+    (if (i32.ne (local.get $status) (i32.const {CLOSED})) (then
+      (i32.store offset={ty.payload_offset(result.error)} (local.get $at)
+        (call {b.new(_error(b, function))} (i32.or (i32.const {BROKERED})
+          (i32.shl (i32.sub (local.get $status) (i32.const {FAILED})) (i32.const 2))))))))""",
+    )
+    return f"""
+      (local.set $status {status})
+      (if (i32.and (i32.ne (local.get $status) (i32.const 0)) (i32.ne (local.get $status) (i32.const {PENDING}))) (then
+        (call $stream_error (local.get $status) (i32.const {at}))
+        (return (i32.const {RESULT}))))"""
+
+
+def _brokered(b: Builder, interface: int, name: str, resource: str, method: str, function: ty.Function) -> str:
+    """Text that answers a call on a socket's stream."""
+    if method == "subscribe" and isinstance(function.result, ty.Own) and len(function.params) == 1:
+        side = READABLE if resource == "input-stream" else WRITABLE
+        answer = subscribe(b, function.result.resource, NUMBER, side)
+        return f"(if (i32.and (local.get 0) (i32.const {BROKERED})) (then (return {answer})))"
+    blocking = f"(i32.const {int(method.startswith('blocking'))})"
+    match resource, method:
+        case "input-stream", "read" | "blocking-read" | "skip" | "blocking-skip":
+            reads = method.endswith("read")
+            at = _check(name, function, [ty.U64], ty.List(ty.U8) if reads else ty.U64)
+            most = f"(select (i32.wrap_i64 (local.get 1)) (i32.const {MOST_READ})"
+            most += f" (i64.lt_u (local.get 1) (i64.const {MOST_READ})))"
+            call = f"(call {_receive(b)} {NUMBER} {blocking} {most})"
+            length = f"(i32.load (i32.const {AUXILIARY + 8}))"
+            if reads:
+                store = f"(i32.store (i32.const {at}) (i32.load (i32.const {AUXILIARY + 4})))"
+                store += f" (i32.store (i32.const {at + 4}) {length})"
+            else:
+                store = f"(i64.store (i32.const {at}) (i64.extend_i32_u {length}))"
+            answer = f"{call} {_fails(b, function, f'(i32.load (i32.const {AUXILIARY}))')} {store}"
+        case "output-stream", "check-write":
+            at = _check(name, function, [], ty.U64)
+            answer = f"""
+      (local.set $room (i64.const {PERMIT}))
+      (if (i32.ne (i32.load {_clear(NUMBER)}) {NUMBER}) (then
+        (local.set $room (call {b.host("room")} {NUMBER}))))
+      {_fails(b, function, "(i32.wrap_i64 (i64.shr_u (local.get $room) (i64.const 32)))")}
+      (i64.store (i32.const {at}) (i64.and (local.get $room) (i64.const 0xffffffff)))"""
+        case "output-stream", "flush" | "blocking-flush":
+            _check(name, function, [], None)
+            answer = _fails(b, function, f"(call {_send(b)} {NUMBER} {blocking} {NOTHING})")
+        case _:
+            raise b.unknown(interface, name)
+    return f"""
+    (if (i32.and (local.get 0) (i32.const {BROKERED})) (then
+      {answer}
+      (i32.store8 (i32.const {RESULT}) (i32.const 0))
+      (return (i32.const {RESULT}))))"""
+
+
+def _write(b: Builder, interface: int, name: str, method: str, function: ty.Function) -> None:
+    """A call that writes: counted where the stream is a file's, the worker's where it is a socket's."""
+    wide = method in ("write", "blocking-write-and-flush")
+    splices = method.endswith("splice")
+    params: list[ty.Type] = [ty.List(ty.U8)] if wide else [ty.U64]
+    at = _check(name, function, params, ty.U64 if splices else None)
+    _helpers(b)
+    site = b.site(interface, name, "filesystem.write")
+    call, result = b.call(interface, name, function)
+    call += b.adopt(function.result) if function.result is not None else ""
+    source = _source(b, interface, name, function) if splices else None
+    after = f"(call {b.drop(source)} {get(1)})" if source is not None and b.kinds[source] is Kind.NATIVE else ""
+    over = f"""
         (call {b.host("denied")} (i32.const {site}) (i32.const {int(Reason.DISK) | int(Reason.WRITES)}) (i32.const -1)
           (i32.const 8) (i32.const 0) (i32.const 8) (i32.const 0))
         {after}
-        (i32.store8 (i32.const {RESULT}) (i32.const 1)) (i32.store8 (i32.const {at}) (i32.const {CLOSED}))
-        (return (i32.const {RESULT}))))))
-    {call}
-    {result}""",
+        (i32.store8 (i32.const {RESULT}) (i32.const 1)) (i32.store8 (i32.const {at}) (i32.const {CLOSED_CASE}))
+        (return (i32.const {RESULT}))"""
+    before, locals_ = "", []
+    if b.shape.sockets:
+        locals_ = ["$status i32", "$room i64", "$data i32", "$length i32"]
+        before = (
+            _brokered_splice(b, interface, method, function, at, over)
+            if splices
+            else _brokered_write(b, method, function, wide=wide)
         )
+    body = f"""{before}
+    (if (i32.and (local.get 0) (i32.const 1)) (then
+      (if (i32.eqz (call $charge {AMOUNT[method]})) (then {over}))))
+    {call}
+    {result}"""
+    b.emit(interface, name, function, body, locals_)
+
+
+def _brokered_write(b: Builder, method: str, function: ty.Function, *, wide: bool) -> str:
+    blocking = method.startswith("blocking")
+    most = MOST_FLUSHED if blocking else PERMIT
+    data = f"""
+      (local.set $data (local.get 1)) (local.set $length (local.get 2))
+      (if (i32.gt_u (local.get $length) (i32.const {most})) (then unreachable))"""
+    if not wide:
+        data = f"""
+      (if (i64.gt_u (local.get 1) (i64.const {most})) (then unreachable))
+      (local.set $length (i32.wrap_i64 (local.get 1)))
+      (local.set $data (call $realloc (i32.const 0) (i32.const 0) (i32.const 8) (local.get $length)))
+      (memory.fill (local.get $data) (i32.const 0) (local.get $length))"""
+    call = f"(call {_send(b)} {NUMBER} (i32.const {int(blocking)}) (local.get $data) (local.get $length))"
+    return f"""
+    (if (i32.and (local.get 0) (i32.const {BROKERED})) (then {data}
+      {_fails(b, function, call)}
+      (i32.store8 (i32.const {RESULT}) (i32.const 0))
+      (return (i32.const {RESULT}))))"""
+
+
+def _brokered_splice(b: Builder, interface: int, method: str, function: ty.Function, at: int, over: str) -> str:
+    """A splice of which one end at least is a socket: read what fits, then write it."""
+    blocking = method.startswith("blocking")
+    flag = f"(i32.const {int(blocking)})"
+    (_, to), (_, of) = function.params[:2]
+    result = function.result
+    assert isinstance(result, ty.Result)
+    error = result.error
+    bytes_ = ty.Result(ty.List(ty.U8), error)
+    wrote = ty.Result(None, error)
+    check = b.native(interface, "[method]output-stream.check-write", ty.Function((("self", to),), result))
+    reading = "blocking-read" if blocking else "read"
+    read = b.native(interface, f"[method]input-stream.{reading}", ty.Function((("self", of), ("len", ty.U64)), bytes_))
+    writing = "blocking-write-and-flush" if blocking else "write"
+    write = b.native(
+        interface,
+        f"[method]output-stream.{writing}",
+        ty.Function((("self", to), ("contents", ty.List(ty.U8))), wrote),
+    )
+    size = ty.layout(error)[0] if error is not None else 0
+    source = "(i32.shr_u (local.get 1) (i32.const 2))"
+
+    def passed_on(t: ty.Type) -> str:
+        """Text that ends the call where Wasmtime's answer at ``AUXILIARY`` is an error."""
+        return f"""
+          (if (i32.load8_u (i32.const {AUXILIARY})) (then
+            (i32.store8 (i32.const {RESULT}) (i32.const 1))
+            (memory.copy (i32.const {at}) (i32.const {AUXILIARY + ty.payload_offset(t)}) (i32.const {size}))
+            {b.adopt(result)}
+            (return (i32.const {RESULT}))))"""
+
+    room = "(i32.wrap_i64 (i64.shr_u (local.get $room) (i64.const 32)))"
+    flush = _fails(b, function, f"(call {_send(b)} {NUMBER} (i32.const 1) {NOTHING})") if blocking else ""
+    permit = f"""
+          (local.set $room (call {b.host("room")} {NUMBER}))
+          {_fails(b, function, room)}
+          (local.set $room (i64.and (local.get $room) (i64.const 0xffffffff)))"""
+    native_permit = (
+        f"(local.set $room (i64.const {MOST_FLUSHED}))"
+        if blocking
+        else f"""
+          (call {check} {NUMBER} (i32.const {AUXILIARY})) {passed_on(result)}
+          (local.set $room (i64.load (i32.const {AUXILIARY + ty.payload_offset(result)})))"""
+    )
+    received = f"(i32.load (i32.const {AUXILIARY}))"
+    return f"""
+    (if (i32.and (i32.or (local.get 0) (local.get 1)) (i32.const {BROKERED})) (then
+      (if (i32.and (local.get 0) (i32.const {BROKERED}))
+        (then {flush} {permit})
+        (else {native_permit}))
+      (if (i64.gt_u (local.get $room) (i64.const {PERMIT})) (then (local.set $room (i64.const {PERMIT}))))
+      (if (i64.gt_u (local.get $room) (local.get 2)) (then (local.set $room (local.get 2))))
+      (local.set $length (i32.const 0))
+      (if (i64.ne (local.get $room) (i64.const 0)) (then
+        (if (i32.and (local.get 0) (i32.const 1)) (then
+          (if (i32.eqz (call $charge (local.get $room))) (then {over}))))
+        (if (i32.and (local.get 1) (i32.const {BROKERED}))
+          (then
+            (call {_receive(b)} {source} {flag} (i32.wrap_i64 (local.get $room)))
+            {_fails(b, function, received)})
+          (else
+            (call {read} {source} (local.get $room) (i32.const {AUXILIARY})) {passed_on(bytes_)}))
+        (local.set $data (i32.load (i32.const {AUXILIARY + 4})))
+        (local.set $length (i32.load (i32.const {AUXILIARY + 8})))))
+      (if (local.get $length) (then
+        (if (i32.and (local.get 0) (i32.const {BROKERED}))
+          (then {_fails(b, function, f"(call {_send(b)} {NUMBER} {flag} (local.get $data) (local.get $length))")})
+          (else
+            (call {write} {NUMBER} (local.get $data) (local.get $length) (i32.const {AUXILIARY}))
+            {passed_on(wrote)}))))
+      (i32.store8 (i32.const {RESULT}) (i32.const 0))
+      (i64.store (i32.const {at}) (i64.extend_i32_u (local.get $length)))
+      (return (i32.const {RESULT}))))"""
+
+
+def _describe(b: Builder, interface: int, name: str, function: ty.Function) -> None:
+    """``to-debug-string``: the worker says what its error codes are called."""
+    if len(function.params) != 1 or function.result != ty.STRING:
+        raise b.unknown(interface, name)
+    site = b.site(interface, name, "sockets")
+    before = f"""
+    (if (i32.and (local.get 0) (i32.const {BROKERED})) (then
+      (call {b.host("socket")} (i32.const {site}) {NUMBER} {NOTHING} {NOTHING} (i32.const {AUXILIARY}))
+      (i64.store (i32.const {RESULT}) (i64.load (i32.const {AUXILIARY + 4})))
+      (return (i32.const {RESULT}))))"""
+    b.forward(interface, name, function, before=before)
+
+
+def _direct(b: Builder) -> None:
+    """Whether the worker knows where this memory is, found out when that is first asked."""
+    b.globals["direct"] = "(global $direct (mut i32) (i32.const 0))"
+    b.helpers["direct"] = f"""
+  (func $direct (result i32) (local $at i32)
+    (if (i32.eqz (global.get $direct)) (then
+      (call {b.host("secret")} (i32.const {AUXILIARY}))
+      (local.set $at (i32.load (i32.const {AUXILIARY})))
+      (global.set $direct (select (i32.const 1) (i32.const 2) (call {b.host("locate")} (local.get $at))))
+      (memory.fill (local.get $at) (i32.const 0) (i32.load (i32.const {AUXILIARY + 4})))))
+    (i32.eq (global.get $direct) (i32.const 1)))"""
+
+
+def _receive(b: Builder) -> str:
+    """The core name of the function that receives: a status, an address and a length are then at ``AUXILIARY``."""
+    _direct(b)
+    b.helpers["receive"] = f"""
+  (func $receive (param $object i32) (param $blocking i32) (param $length i32) (local $at i32) (local $answer i64)
+    (if (call $direct)
+      (then
+        (local.set $at (call $realloc (i32.const 0) (i32.const 0) (i32.const 8) (local.get $length)))
+        (local.set $answer (call {b.host("receive")}
+          (local.get $object) (local.get $blocking) (local.get $at) (local.get $length)))
+        (i32.store (i32.const {AUXILIARY}) (i32.wrap_i64 (i64.shr_u (local.get $answer) (i64.const 32))))
+        (i32.store (i32.const {AUXILIARY + 4}) (local.get $at))
+        (i32.store (i32.const {AUXILIARY + 8}) (i32.wrap_i64 (local.get $answer))))
+      (else
+        (call {b.host("receive-text")} (local.get $object) (local.get $blocking) (local.get $length)
+          (i32.const {AUXILIARY}))))
+    (if (i32.gt_u (i32.load (i32.const {AUXILIARY + 8})) (local.get $length)) (then unreachable)))"""
+    return "$receive"
+
+
+def _send(b: Builder) -> str:
+    """The core name of the function that sends, and answers a status."""
+    _direct(b)
+    b.helpers["send"] = f"""
+  (func $send (param $object i32) (param $blocking i32) (param $at i32) (param $length i32) (result i32)
+    (local $status i32)
+    (local.set $status
+      (if (result i32) (call $direct)
+        (then (call {b.host("send")} (local.get $object) (local.get $blocking) (local.get $at) (local.get $length)))
+        (else
+          (call {b.host("send-text")} (local.get $object) (local.get $blocking) (local.get $at) (local.get $length)))))
+    (i32.store {_clear("(local.get $object)")} (select (i32.const 0) (local.get $object) (local.get $status)))
+    (local.get $status))"""
+    return "$send"
+
+
+def _clear(number: str) -> str:
+    """The address at which the number of a socket stands, if the last that was sent there is on its way as a whole.
+
+    Then there is room, and nobody needs to be asked. Numbers that share an address push each other out.
+    """
+    return f"(i32.add (i32.const {CLEAR}) (i32.shl (i32.and {number} (i32.const {CLEARS - 1})) (i32.const 2)))"
+
+
+def forget_clear(number: str) -> str:
+    """Text that has the worker asked for the room again."""
+    return f"(i32.store {_clear(number)} (i32.const 0))"
 
 
 def _source(b: Builder, interface: int, name: str, function: ty.Function) -> int:
     """The resource of the stream that a splice takes from."""
     source = function.params[1][1]
-    if not isinstance(source, ty.Borrow) or b.kinds[source.resource] is not Kind.NATIVE:
+    if not isinstance(source, ty.Borrow) or b.kinds[source.resource] not in (Kind.NATIVE, Kind.INPUT_STREAM):
         raise b.unknown(interface, name)
     return source.resource
 

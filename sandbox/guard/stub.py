@@ -11,8 +11,9 @@ from dataclasses import dataclass
 
 from sandbox.guard import types as ty
 from sandbox.guard.builder import Builder, Kind
-from sandbox.guard.reflect import Interface, Unsupported
+from sandbox.guard.reflect import Unsupported
 from sandbox.guard.state import PATH_MAX, RESULT, SCRATCH
+from sandbox.guard.waits import READY
 from sandbox.guard.wat import get
 
 REFUSALS = ("access-denied", "HTTP-request-denied", "access", "not-permitted", "not-supported", "invalid-state")
@@ -201,9 +202,13 @@ def _neutral(b: Builder, t: ty.Type, at: int, rep: str | None = None) -> str | N
 def _handle(b: Builder, resource: int, rep: str | None) -> str | None:
     if b.kinds[resource] is Kind.STUB:
         return f"(call {b.new(resource)} {rep or _serial(b)})"
+    if b.kinds[resource] is Kind.POLLABLE:
+        return f"(call {b.new(resource)} (i32.const {READY}))"
     if b.imports.resources[resource].name == "pollable":
-        ready = _ready(b, resource)
-        return f"(call {ready} (i64.const 0))"
+        # A wait of no time is a pollable that is ready.
+        after = ty.Function((("when", ty.U64),), ty.Own(resource))
+        clock = b.companion("wasi:clocks/monotonic-clock", resource)
+        return f"(call {b.native(clock, 'subscribe-duration', after)} (i64.const 0))"
     return None
 
 
@@ -213,18 +218,6 @@ def _serial(b: Builder) -> str:
     b.helpers["serial"] = """
   (func $serial (result i32) (global.set $serial (i32.add (global.get $serial) (i32.const 1))) (global.get $serial))"""
     return "(call $serial)"
-
-
-def _ready(b: Builder, pollable: int) -> str:
-    """Wasmtime's ``subscribe-duration``: a wait of no time is a pollable that is ready."""
-    function = ty.Function((("when", ty.U64),), ty.Own(pollable))
-    for number, interface in enumerate(b.interfaces):
-        declared = dict(interface.exports)
-        if interface.name.startswith("wasi:clocks/monotonic-clock@") and declared.get("pollable") == pollable:
-            return b.native(number, "subscribe-duration", function)
-    version = b.imports.resources[pollable].interface.partition("@")[2]
-    b.interfaces.append(Interface(f"wasi:clocks/monotonic-clock@{version}", (("pollable", pollable),)))
-    return b.native(len(b.interfaces) - 1, "subscribe-duration", function)
 
 
 def _note(b: Builder, interface: int, base: str, name: str, function: ty.Function) -> str:

@@ -15,20 +15,26 @@ from sandbox.policy.model import (
     Arguments,
     Clocks,
     ComponentPolicy,
+    DeniedPeer,
     DirectoryGrant,
     Environment,
     Grants,
     InheritedVariable,
     Limits,
+    Local,
+    Peer,
     Place,
     Policy,
     Random,
+    Sockets,
     Stdio,
     Stream,
 )
 
-FORMAT = 1
+FORMAT = 2
 """Changes whenever the data of a policy changes its shape or meaning."""
+
+_LAST_PORT = 65535
 
 
 def policy_to_data(policy: Policy) -> dict[str, Any]:
@@ -103,6 +109,7 @@ def _component_to_data(component: ComponentPolicy) -> dict[str, Any]:
             else {"fixed": None if arguments.fixed is None else list(arguments.fixed)},
             "clocks": {"wall": grants.clocks.wall, "monotonic": grants.clocks.monotonic},
             "random": None if random is None else {"seed": random.seed},
+            "sockets": None if grants.sockets is None else _sockets_to_data(grants.sockets),
         },
         "limits": {
             "memory": limits.memory,
@@ -111,6 +118,12 @@ def _component_to_data(component: ComponentPolicy) -> dict[str, Any]:
             "output": limits.output,
             "handles": limits.handles,
             "disk": limits.disk,
+            "sockets": limits.sockets,
+            "sent": limits.sent,
+            "received": limits.received,
+            "connect_time": limits.connect_time,
+            "lookups": limits.lookups,
+            "lookup_bytes": limits.lookup_bytes,
             "events": limits.events,
         },
     }
@@ -118,6 +131,25 @@ def _component_to_data(component: ComponentPolicy) -> dict[str, Any]:
 
 def _stream_to_data(stream: Stream | None) -> dict[str, Any] | None:
     return None if stream is None else {"mode": stream.mode, "path": stream.path}
+
+
+def _sockets_to_data(sockets: Sockets) -> dict[str, Any]:
+    return {
+        "connect": [_peer_to_data(peer) for peer in sockets.connect],
+        "listen": [{"address": local.address, "port": local.port} for local in sockets.listen],
+        "send": [_peer_to_data(peer) for peer in sockets.send],
+        "bind": [{"address": local.address, "port": local.port} for local in sockets.bind],
+        "dns": list(sockets.dns),
+        "deny": [
+            {"host": denied.host, "ports": None if denied.ports is None else list(denied.ports)}
+            for denied in sockets.deny
+        ],
+        "audit_all": sockets.audit_all,
+    }
+
+
+def _peer_to_data(peer: Peer) -> dict[str, Any]:
+    return {"host": peer.host, "ports": list(peer.ports), "private": peer.private}
 
 
 def _component(data: object) -> ComponentPolicy:
@@ -132,7 +164,7 @@ def _component(data: object) -> ComponentPolicy:
 
 
 def _grants(data: object) -> Grants:
-    record = _record(data, "filesystem", "stdio", "environment", "arguments", "clocks", "random")
+    record = _record(data, "filesystem", "stdio", "environment", "arguments", "clocks", "random", "sockets")
     stdio = _record(record["stdio"], "stdin", "stdout", "stderr")
     clocks = _record(record["clocks"], "wall", "monotonic")
     return Grants(
@@ -142,6 +174,7 @@ def _grants(data: object) -> Grants:
         arguments=_arguments(record["arguments"]),
         clocks=Clocks(wall=_clock(clocks["wall"]), monotonic=_clock(clocks["monotonic"])),
         random=_random(record["random"]),
+        sockets=_sockets(record["sockets"]),
     )
 
 
@@ -209,18 +242,58 @@ def _random(data: object) -> Random | None:
     return Random(seed=None if seed is None else _whole(seed, 0))
 
 
+def _sockets(data: object) -> Sockets | None:
+    if data is None:
+        return None
+    record = _record(data, "connect", "listen", "send", "bind", "dns", "deny", "audit_all")
+    denied = [_record(item, "host", "ports") for item in _list(record["deny"])]
+    return Sockets(
+        connect=tuple(_peer(item) for item in _list(record["connect"])),
+        listen=tuple(_local(item) for item in _list(record["listen"])),
+        send=tuple(_peer(item) for item in _list(record["send"])),
+        bind=tuple(_local(item) for item in _list(record["bind"])),
+        dns=_texts(record["dns"]),
+        deny=tuple(
+            DeniedPeer(host=_text(item["host"]), ports=None if item["ports"] is None else _ports(item["ports"]))
+            for item in denied
+        ),
+        audit_all=_flag(record["audit_all"]),
+    )
+
+
+def _peer(data: object) -> Peer:
+    record = _record(data, "host", "ports", "private")
+    return Peer(host=_text(record["host"]), ports=_ports(record["ports"]), private=_flag(record["private"]))
+
+
+def _local(data: object) -> Local:
+    record = _record(data, "address", "port")
+    return Local(address=_text(record["address"]), port=_whole(record["port"], 0, _LAST_PORT))
+
+
+def _ports(data: object) -> tuple[int, int]:
+    pair = [_whole(port, 1, _LAST_PORT) for port in _list(data)]
+    if len(pair) != 2 or pair[0] > pair[1]:
+        raise ValueError("ports are not a first and a last one")
+    return pair[0], pair[1]
+
+
 def _limits(data: object) -> Limits:
-    record = _record(data, "memory", "deadline", "fuel", "output", "handles", "disk", "events")
-    deadline, fuel = record["deadline"], record["fuel"]
-    if type(deadline) is not float or not 0 < deadline < float("inf"):
-        raise ValueError("deadline is no time")
+    record = _record(data, *Limits.__slots__)
+    fuel = record["fuel"]
     return Limits(
         memory=_whole(record["memory"], 1),
-        deadline=deadline,
+        deadline=_time(record["deadline"], "deadline"),
         fuel=None if fuel is None else _whole(fuel, 1),
         output=_whole(record["output"], 0),
         handles=_whole(record["handles"], 1),
         disk=_whole(record["disk"], 0),
+        sockets=_whole(record["sockets"], 1),
+        sent=_whole(record["sent"], 0),
+        received=_whole(record["received"], 0),
+        connect_time=_time(record["connect_time"], "connect_time"),
+        lookups=_whole(record["lookups"], 1),
+        lookup_bytes=_whole(record["lookup_bytes"], 0),
         events=_whole(record["events"], 1),
     )
 
@@ -265,7 +338,21 @@ def _texts(data: object) -> tuple[str, ...]:
     return tuple(_text(item) for item in _list(data))
 
 
-def _whole(data: object, minimum: int) -> int:
+def _whole(data: object, minimum: int, maximum: int | None = None) -> int:
     if type(data) is not int or data < minimum:
         raise ValueError(f"a whole number of at least {minimum} is missing")
+    if maximum is not None and data > maximum:
+        raise ValueError(f"a whole number of at most {maximum} is missing")
+    return data
+
+
+def _time(data: object, what: str) -> float:
+    if type(data) is not float or not 0 < data < float("inf"):
+        raise ValueError(f"{what} is no time")
+    return data
+
+
+def _flag(data: object) -> bool:
+    if type(data) is not bool:
+        raise ValueError("a boolean is missing")
     return data

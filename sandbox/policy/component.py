@@ -67,11 +67,11 @@ class GrantsSection(Section):
     )
     clocks: Clocks | None = Field(default=None, description="The clocks: one word for both, or one by one.")
     random: Random | None = Field(default=None, description="Random numbers: 'secure', 'seeded', or {seed: number}.")
-    sockets: SocketsSection | None = Field(default=None, description="The network. Not enforced yet: refused.")
+    sockets: SocketsSection | None = Field(default=None, description="The network: hosts and ports.")
     http: list[Request] | None = Field(default=None, description="HTTP requests. Not enforced yet: refused.")
 
     def to_value(self) -> model.Grants:
-        # sockets and http have no value: a policy that says anything there is refused.
+        # http has no value: a policy that says anything there is refused.
         return model.Grants(
             filesystem=tuple(directory.to_value() for directory in self.filesystem or ()),
             stdio=model.Stdio() if self.stdio is None else self.stdio.to_value(),
@@ -79,6 +79,7 @@ class GrantsSection(Section):
             arguments=None if self.arguments is None else argument_list.to_value(self.arguments),
             clocks=model.Clocks() if self.clocks is None else clock_modes.to_value(self.clocks),
             random=None if self.random is None else random_source.to_value(self.random),
+            sockets=None if self.sockets is None else self.sockets.to_value(),
         )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Annotated
 
-from sandbox.policy.hosts import check_host, check_ports, split_port
+from sandbox.policy.hosts import read_host, read_ports, split_port
 from sandbox.policy.section import Reads, flaw, nearest, shown, text_of
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
@@ -31,9 +31,9 @@ def _request(value: object) -> str:
     if "@" in authority:
         raise flaw(f"{shown(url)}: a URL must not hold a user name or password")
     host, port = split_port(authority)
-    check_host(host)
+    read_host(host)
     if port is not None:
-        check_ports(port)
+        read_ports(port)
     if not slash:
         raise flaw(f"{shown(url)} has no path: write '/' after the host, '/**' for everything below it")
     _check_path(path, url)

@@ -37,6 +37,29 @@ class LimitsSection(Section):
     disk: Annotated[int, size("0B", "1024TiB")] = Field(
         default=_DEFAULTS.disk, description="Bytes written to files, in total over the run. Default: 256MiB."
     )
+    sockets: Annotated[int, whole(1, 65536)] = Field(
+        default=_DEFAULTS.sockets,
+        description="Sockets open at once, connecting and listening ones included. Default: 64.",
+    )
+    sent: Annotated[int, size("0B", "1024TiB")] = Field(
+        default=_DEFAULTS.sent, description="Bytes sent over sockets, in total over the run. Default: 256MiB."
+    )
+    received: Annotated[int, size("0B", "1024TiB")] = Field(
+        default=_DEFAULTS.received, description="Bytes received over sockets, in total over the run. Default: 256MiB."
+    )
+    connect_time: Annotated[float, duration("1ms", "1h")] = Field(
+        alias="connect-time",
+        default=_DEFAULTS.connect_time,
+        description="Time that each connection may take to be made, and each look-up of a name. Default: 10s.",
+    )
+    lookups: Annotated[int, whole(1, 10_000)] = Field(
+        default=_DEFAULTS.lookups, description="Names that may be looked up in any one second. Default: 10."
+    )
+    lookup_bytes: Annotated[int, size("0B", "1GiB")] = Field(
+        alias="lookup-bytes",
+        default=_DEFAULTS.lookup_bytes,
+        description="Bytes of names looked up, in total over the run. Default: 4KiB.",
+    )
     events: Annotated[int, whole(1, 1_000_000)] = Field(
         default=_DEFAULTS.events, description="Denials recorded one by one; further ones are counted. Default: 1000."
     )
@@ -49,5 +72,11 @@ class LimitsSection(Section):
             output=self.output,
             handles=self.handles,
             disk=self.disk,
+            sockets=self.sockets,
+            sent=self.sent,
+            received=self.received,
+            connect_time=self.connect_time,
+            lookups=self.lookups,
+            lookup_bytes=self.lookup_bytes,
             events=self.events,
         )

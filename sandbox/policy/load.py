@@ -25,8 +25,6 @@ MAX_FAULTS = 200
 """Faults reported at most; the last one then says how many more there are."""
 
 _NOT_ENFORCED = {
-    "sockets": "sockets are not enforced yet, so this grant is refused rather than ignored: remove it, "
-    "and the guest is refused every socket and name",
     "http": "http is not enforced yet, so this grant is refused rather than ignored: remove it, "
     "and the guest is refused every request",
     "imports": "imports from other components are not linked yet, so they are refused rather than ignored: remove them",
@@ -217,9 +215,8 @@ def _conflicts(data: dict[str, Data]) -> Iterator[_Finding]:
             ):
                 for route, message, hint in check(grants.get(family)):
                     yield _Finding(route=(*at, "grants", family, *route), message=message, hint=hint)
-            for family in ("sockets", "http"):
-                if _says_something(grants.get(family)):
-                    yield _Finding(route=(*at, "grants", family), message=_NOT_ENFORCED[family])
+            if _says_something(grants.get("http")):
+                yield _Finding(route=(*at, "grants", "http"), message=_NOT_ENFORCED["http"])
         served = component.get("imports")
         for route, message, hint in imports.conflicts(name, served, names):
             yield _Finding(route=(*at, "imports", *route), message=message, hint=hint)

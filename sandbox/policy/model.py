@@ -99,6 +99,61 @@ class Random:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Peer:
+    """Hosts and ports that a guest may reach.
+
+    ``host`` is a name in lower case (``db.internal``), a wildcard (``*.example.com``: one label before the rest,
+    ``**.example.com``: one or more), an address or a network in canonical form without brackets (``10.2.0.53``,
+    ``10.2.0.0/16``, ``2001:db8::/32``).
+    """
+
+    host: str
+    ports: tuple[int, int]
+    """First and last, both included; 1 to 65535."""
+    private: bool = False
+    """Whether a name may resolve to an address that is not public."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Local:
+    """An address, in canonical form without brackets, and a port to be reached at; port 0: the system chooses."""
+
+    address: str
+    port: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DeniedPeer:
+    """Hosts, written as in ``Peer``, that are refused whatever else is granted; ``ports`` is ``None`` for all."""
+
+    host: str
+    ports: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Sockets:
+    """The network. Everything here is empty where the policy grants nothing of it."""
+
+    connect: tuple[Peer, ...] = ()
+    """``tcp.connect``"""
+    listen: tuple[Local, ...] = ()
+    """``tcp.listen``"""
+    send: tuple[Peer, ...] = ()
+    """``udp.send``"""
+    bind: tuple[Local, ...] = ()
+    """``udp.bind``"""
+    dns: tuple[str, ...] = ()
+    """Names and wildcards that may be looked up, beside those of ``connect`` and ``send``."""
+    deny: tuple[DeniedPeer, ...] = ()
+    audit_all: bool = False
+    """``audit: all``: what was allowed is recorded as well."""
+
+    @property
+    def grants_something(self) -> bool:
+        return bool(self.connect or self.listen or self.send or self.bind or self.dns)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Grants:
     filesystem: tuple[DirectoryGrant, ...] = ()
     stdio: Stdio = field(default_factory=Stdio)
@@ -106,6 +161,7 @@ class Grants:
     arguments: Arguments | None = None
     clocks: Clocks = field(default_factory=Clocks)
     random: Random | None = None
+    sockets: Sockets | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -123,6 +179,18 @@ class Limits:
     """Descriptors and directory streams open at once."""
     disk: int = 256 * 1024 * 1024
     """Bytes written to files, in total over the run."""
+    sockets: int = 64
+    """Sockets open at once, connecting and listening ones included."""
+    sent: int = 256 * 1024 * 1024
+    """Bytes sent over sockets, in total over the run."""
+    received: int = 256 * 1024 * 1024
+    """Bytes received over sockets, in total over the run."""
+    connect_time: float = 10.0
+    """Seconds that connecting may take, for each connection; looking up a name likewise."""
+    lookups: int = 10
+    """Names that may be looked up in any one second."""
+    lookup_bytes: int = 4096
+    """Bytes of names looked up, in total over the run: a name can carry data out."""
     events: int = 1000
     """Denials recorded one by one; further ones are folded into counts."""
 

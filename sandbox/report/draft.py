@@ -91,13 +91,13 @@ def _offers(facts: Facts) -> list[str]:
         offers.append(("random: secure", "{seed: 1} gives the same numbers each run"))
     sockets = []
     if used & {"sockets/tcp", "sockets/tcp-create-socket"}:
-        sockets.append('tcp: {connect: ["example.com:443"]}')
+        sockets.append(('  tcp: {connect: ["example.com:443"]}', 'or listen: ["127.0.0.1:8080"]'))
     if used & {"sockets/udp", "sockets/udp-create-socket"}:
-        sockets.append('udp: {send: ["192.0.2.53:53"]}')
+        sockets.append(('  udp: {send: ["192.0.2.53:53"]}', 'or bind: ["127.0.0.1:5353"]'))
     if "sockets/ip-name-lookup" in used:
-        sockets.append('dns: ["example.com"]')
+        sockets.append(('  dns: ["example.com"]', "names only to look up; those above may be looked up too"))
     if sockets:
-        offers.append((f"sockets: {{{', '.join(sockets)}}}", "not enforced yet: refused"))
+        offers += [("sockets:", "hosts and ports: names, *.example.com, addresses, 10.2.0.0/16"), *sockets]
     if used & {"http/types", "http/outgoing-handler"}:
         offers.append(('http: ["GET https://example.com/"]', "not enforced yet: refused"))
     width = max((len(grant) for grant, _ in offers if len(grant) <= 60), default=0)

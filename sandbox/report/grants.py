@@ -16,6 +16,7 @@ _FLOW = re.compile(r"([A-Za-z_-]+): (?:\{(.+)\}|\[(.+)\])")
 _FLOW_TOKEN = re.compile(r"""[,{}\[\]]|"(?:[^"\\]|\\.)*"|'[^']*'|[^"',{}\[\]]+""")
 _KEY = re.compile(r"([A-Za-z_-]+):(?: |$)")
 _READ = re.compile(r"\baccess: read(?=[,}\n]|$)")
+_PRIVATE = re.compile(r"- \{to: (.+), private: true\}")
 
 _Tree = dict[str, "_Tree | None"]
 """A line -> what stands below it; ``None``: nothing can. An item of a list holds its further lines itself."""
@@ -111,11 +112,18 @@ def _is_rival(other: str, head: str, key: str) -> bool:
     return other != head and match is not None and match[1] == key
 
 
+def _is_wider(item: str, other: str) -> bool:
+    """Whether one item of a list grants all that another one does, and more."""
+    private = _PRIVATE.fullmatch(item)
+    return item != other and (
+        _READ.sub("access: write", other) == item or (private is not None and other == f"- {private[1]}")
+    )
+
+
 def _put_item(tree: _Tree, item: str) -> None:
-    wider = _READ.sub("access: write", item)
-    if wider != item and wider in tree:
+    if any(_is_wider(other, item) for other in tree):
         return
-    narrower = next((other for other in tree if other != item and _READ.sub("access: write", other) == item), None)
+    narrower = next((other for other in tree if _is_wider(item, other)), None)
     if narrower is None:
         tree.setdefault(item, None)
         return

@@ -25,7 +25,8 @@ def outcome(
     """One line of ASCII JSON, its newline included.
 
     The fields are those of the text rendering, ``memory`` in bytes; ``refused`` counts the refused calls, folded ones
-    included, and ``events`` are objects like the lines of an audit trail.
+    included, ``allowed`` the recorded uses that were allowed, and ``events`` are objects like the lines of an audit
+    trail.
     """
     trail = tuple(events)
     values = {
@@ -38,6 +39,7 @@ def outcome(
         "seconds": round(seconds, 6),
         "memory_bytes": memory,
         "refused": refused_calls(trail),
+        "allowed": sum(event.count for event in trail if event.name == "allowed"),
         "events": [record(event) for event in trail],
     }
     return dumps(values, separators=(",", ":"), allow_nan=False).replace("\x7f", "\\u007f") + "\n"

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from sandbox.plan import Plan, Preopen, StreamPlan
+from sandbox.policy.model import Local, Peer, Sockets
 from sandbox.report.text import escape
 
 
@@ -29,7 +32,8 @@ def plan_text(plan: Plan) -> str:
         f"  clocks       wall {plan.wall or 'frozen, not granted'}; monotonic {plan.monotonic or 'frozen, not granted'}"
     )
     lines.append(f"  random       {_random(plan)}")
-    lines.append("  network      none")
+    network = ["none"] if plan.sockets is None else list(_network(plan.sockets))
+    lines += [f"  {'' if number else 'network':<12} {line}" for number, line in enumerate(network)]
     lines += ["", "Bounds:"]
     lines.append(f"  memory       {_size(limits.memory)}, over all memories and tables")
     lines.append(f"  deadline     {limits.deadline:g} s, compiling and waiting included")
@@ -37,9 +41,20 @@ def plan_text(plan: Plan) -> str:
     lines.append(f"  output       {_size(limits.output)}")
     lines.append(f"  handles      {limits.handles:,} open at once")
     lines.append(f"  disk         {_size(limits.disk)} written to files")
+    if plan.sockets is not None:
+        lines.append(f"  sockets      {limits.sockets:,} open at once")
+        lines.append(f"  sent         {_size(limits.sent)} over sockets")
+        lines.append(f"  received     {_size(limits.received)} over sockets")
+        lines.append(f"  connecting   {limits.connect_time:g} s for each connection and each look-up")
+        lines.append(f"  look-ups     {limits.lookups:,} a second, {_size(limits.lookup_bytes)} of names in all")
     lines.append(f"  events       {limits.events:,} refusals one by one, further ones counted")
     lines += ["", "It imports:"]
-    words = {"wasmtime": "served by Wasmtime", "guard": "served through the guard", "refused": "refused, call by call"}
+    words = {
+        "wasmtime": "served by Wasmtime",
+        "guard": "served through the guard",
+        "broker": "served by the broker",
+        "refused": "refused, call by call",
+    }
     lines += [f"  {name:<44} {words[by]}" for name, by in plan.interfaces] or ["  nothing"]
     return "\n".join(lines) + "\n"
 
@@ -64,6 +79,46 @@ def _preopen(plan: Plan, preopen: Preopen) -> list[str]:
     lines += [f"               except {escape(path)}, where another directory stands" for path in preopen.masked]
     lines += [f"               except {escape(path)}, an interface of the kernel" for path in preopen.kernel]
     return lines
+
+
+def _network(sockets: Sockets) -> Iterator[str]:
+    """The grants of the network in words, one a line."""
+    for peer in sockets.connect:
+        yield f"connects by TCP to {_peer(peer)}"
+    for local in sockets.listen:
+        yield f"accepts TCP at {_local(local)}"
+    for peer in sockets.send:
+        yield f"exchanges UDP with {_peer(peer)}"
+    for local in sockets.bind:
+        yield f"receives UDP from anyone at {_local(local)}"
+    if sockets.dns:
+        yield f"looks up {', '.join(sockets.dns)}"
+    for denied in sockets.deny:
+        yield f"never reaches {_host(denied.host)}{'' if denied.ports is None else _ports(denied.ports)}"
+    if sockets.audit_all:
+        yield "what is allowed is recorded as well"
+
+
+def _peer(peer: Peer) -> str:
+    return f"{_host(peer.host)}{_ports(peer.ports)}{', at private addresses too' if peer.private else ''}"
+
+
+def _local(local: Local) -> str:
+    words = [_host(local.address) if local.port == 0 else f"{_host(local.address)}:{local.port}"]
+    # The unspecified address of either family.
+    if not local.address.strip("0.:"):
+        words.append("every address of this machine")
+    if local.port == 0:
+        words.append("a port that the system chooses")
+    return ", ".join(words)
+
+
+def _host(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
+def _ports(ports: tuple[int, int]) -> str:
+    return f":{ports[0]}" if ports[0] == ports[1] else f":{ports[0]}-{ports[1]}"
 
 
 def _stream(name: str, stream: StreamPlan) -> str:

@@ -54,7 +54,9 @@ def _escaped(character: str) -> str:
 
 
 def denials(events: Iterable[Event], *, color: bool, width: int) -> str:
-    """What was refused, why, how often, and the YAML that would grant it. Empty when nothing was refused.
+    """What was refused, why, how often, and the YAML that would grant it; then what was allowed, where it is recorded.
+
+    Empty when there is nothing of either.
 
     ``width`` is in columns. Each line of the result ends with a newline.
     """
@@ -116,7 +118,7 @@ class _Paint:
         return f"\x1b[{code}m{text}\x1b[0m" if self._color and text else text
 
 
-_KINDS: tuple[tuple[EventName, ...], ...] = (("refused",), ("denied", "folded"), ("limit",))
+_KINDS: tuple[tuple[EventName, ...], ...] = (("refused",), ("denied", "folded"), ("limit",), ("allowed",))
 
 
 def _headings(events: list[Event]) -> Iterator[tuple[str, list[Event]]]:
@@ -132,6 +134,9 @@ def _headings(events: list[Event]) -> Iterator[tuple[str, list[Event]]]:
                 yield f"sandbox: {who} was not run", chosen
             elif names == ("limit",):
                 yield f"sandbox: {who} reached {'a bound' if total == 1 else f'{total} bounds'}", chosen
+            elif names == ("allowed",):
+                uses = "1 use" if total == 1 else f"{total:,} uses"
+                yield f"sandbox: {uses} by {who} {'was' if total == 1 else 'were'} allowed", chosen
             elif total == 1:
                 yield f"sandbox: 1 call of {who} was refused", chosen
             else:
@@ -157,7 +162,10 @@ def _group(events: list[Event], paint: _Paint, width: int) -> Iterator[str]:
         yield f"  {paint(_YELLOW, capability)}"
         yield f"    {paint(_DIM, _shortened(place, width - 4))}"
     yield from _wrapped(escape(first.reason), width, "    ")
-    if first.name == "folded":
+    moved = _moved(events)
+    if moved:
+        yield from _wrapped(moved, width, "    ")
+    if first.name == "folded" or (first.name == "allowed" and first.resource is None):
         return
     rows: dict[str, int] = {}
     for event in events:
@@ -173,6 +181,15 @@ def _group(events: list[Event], paint: _Paint, width: int) -> Iterator[str]:
         yield (lead + _shortened(what, width - len(lead))).rstrip()
     if len(rows) > ROWS:
         yield f"      ... and {len(rows) - ROWS} more"
+
+
+def _moved(events: list[Event]) -> str:
+    """The bytes that went over what was allowed, as far as they were counted."""
+    sums = ((word, [size for event in events if (size := getattr(event, word)) is not None]) for word in _DIRECTIONS)
+    return ", ".join(f"{_size(sum(sizes))} {word}" for word, sizes in sums if sizes)
+
+
+_DIRECTIONS = ("sent", "received")
 
 
 def _what(event: Event) -> str:

@@ -40,9 +40,9 @@ UNGRANTED = {
     "stdio.stderr": ("standard error is not granted; what is written is thrown away", "stdio:\n  stderr: inherit"),
 }
 
+NETWORK = {"sockets": "sockets are not granted", "dns": "looking up names is not granted"}
+"""Where the policy grants nothing of the network; where it does, the broker says more."""
 NOT_YET = {
-    "sockets": "sockets are not granted, and no policy can grant them yet",
-    "dns": "looking up names is not granted, and no policy can grant it yet",
     "http": "HTTP is not granted, and no policy can grant it yet",
     "clocks": "time zones are served to no component",
 }
@@ -62,9 +62,14 @@ class Explainer:
         """Bounds that were reached while the guest went on: ``limits.handles``, ``limits.disk``."""
 
     def happening(self, message: Sequence[Any]) -> Happening:
-        """What ``denied``, ``pair`` or ``refused`` reports."""
+        """What ``denied``, ``pair``, ``refused`` or ``bound`` reports.
+
+        Raises ``LookupError``, ``TypeError`` or ``ValueError`` for what no worker says.
+        """
         kind, time = message[:2]
         site = site_from_data(message[2])
+        if kind == "bound":
+            return self._bound_of_sockets(site, time, message[3], message[4])
         if kind == "refused":
             return self._refused(site, time, message[3], message[4])
         return self._path(site, time, message)
@@ -89,9 +94,14 @@ class Explainer:
             return self._ungranted(site, time)
         if site.function == "get-directories":
             return self._bound(site, time, "handles", None, None)
-        resource = _address(raw) if site.address else _text(text) or None
         family = site.capability.partition(".")[0]
-        return self._happening(site, time, NOT_YET[family], self._grants_line(site.capability), resource=resource)
+        if family in NETWORK:
+            resource, grant = _of_network(site, text, raw)
+            reason = NETWORK[family]
+            line = self.plan.line(f"{self.root}.grants.sockets")
+            return self._happening(site, time, reason, line, resource=resource, grant=grant)
+        line, resource = self._grants_line(site.capability), _text(text) or None
+        return self._happening(site, time, NOT_YET[family], line, resource=resource)
 
     def _path(self, site: Site, time: float, message: Sequence[Any]) -> Happening:
         _, _, _, code, number, base, path = message[:7]
@@ -178,6 +188,10 @@ class Explainer:
         reasons = {
             "handles": f"{self.plan.limits.handles} handles are open, which is all that the policy allows",
             "disk": f"the bytes that may be written to files are used up ({self.plan.limits.disk:,} bytes)",
+            "sockets": f"{self.plan.limits.sockets} sockets are open, which is all that the policy allows",
+            "sent": f"the bytes that may be sent over sockets are used up ({self.plan.limits.sent:,} bytes)",
+            "received": "the bytes that may be received over sockets are used up"
+            f" ({self.plan.limits.received:,} bytes)",
         }
         first = f"limits.{name}" not in self.bounds
         self.bounds.add(f"limits.{name}")
@@ -193,6 +207,11 @@ class Explainer:
             line=self.plan.line(f"{self.root}.limits.{name}"),
             time=time,
         )
+
+    def _bound_of_sockets(self, site: Site, time: float, name: object, resource: object) -> Happening:
+        if name not in ("sockets", "sent", "received") or not (resource is None or isinstance(resource, str)):
+            raise ValueError("no bound that a worker reports")
+        return self._bound(site, time, str(name), resource, None)
 
     def _happening(
         self,
@@ -311,8 +330,32 @@ def _with(preopen: Preopen, more: str, access: str | None = None) -> str:
     return f"filesystem:\n  - {{host: {host}, guest: {guest}, access: {access}{extra}}}"
 
 
-def _address(raw: str) -> str | None:
-    """The flattened ``ip-socket-address`` (or an option of one) that a guest passed, as text."""
+def _of_network(site: Site, text: str, raw: str) -> tuple[str | None, str | None]:
+    """What a guest named of the network, where it named something, and the YAML that would grant it."""
+    from sandbox.broker.addresses import parse, shown
+    from sandbox.broker.names import normalise
+    from sandbox.broker.rules import address_grant, local_grant, name_grant
+
+    if site.address:
+        named = _address(raw)
+        if named is None:
+            return None, None
+        address, port = parse(named[0]), named[1]
+        _, protocol, act = site.capability.split(".")
+        of = local_grant if act in ("bind", "listen") else address_grant
+        return shown(address, port), of("udp" if protocol == "udp" else "tcp", address, port)
+    written = _text(text)
+    if site.capability != "dns.resolve" or not written:
+        return written or None, None
+    try:
+        name = normalise(written)
+    except ValueError:
+        return written, None
+    return written, name_grant(name) if isinstance(name, str) else None
+
+
+def _address(raw: str) -> tuple[str, int] | None:
+    """Address and port of the flattened ``ip-socket-address`` (or an option of one) that a guest passed."""
     data = raw.encode("latin-1")
     words = [int.from_bytes(data[i : i + 8], "little") for i in range(0, len(data), 8)]
     if len(words) == 13 and words.pop(0) == 0:
@@ -321,9 +364,6 @@ def _address(raw: str) -> str | None:
         return None
     family, port, *rest = words
     if family == 0:
-        return f"{'.'.join(str(x & 0xFF) for x in rest[:4])}:{port & 0xFFFF}"
-    import ipaddress
-
-    packed = b"".join((x & 0xFFFF).to_bytes(2, "big") for x in rest[1:9])
-    scope = f"%{rest[9] & 0xFFFFFFFF}" if rest[9] else ""
-    return f"[{ipaddress.IPv6Address(packed)}{scope}]:{port & 0xFFFF}"
+        return ".".join(str(x & 0xFF) for x in rest[:4]), port & 0xFFFF
+    groups = ":".join(f"{x & 0xFFFF:x}" for x in rest[1:9])
+    return groups + (f"%{rest[9] & 0xFFFFFFFF}" if rest[9] else ""), port & 0xFFFF

@@ -83,6 +83,18 @@ class WorkerProcess:
         finally:
             os.close(memory)
 
+    def answer(self, data: bytes, descriptors: list[int]) -> bool:
+        """Send an answer to a request, without waiting: ``False`` where there is no room for it now."""
+        passed = b"".join(d.to_bytes(4, sys.byteorder) for d in descriptors)
+        control = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, passed)] if descriptors else []
+        try:
+            self.end.sendmsg([data], control, socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return False
+        except OSError:
+            pass  # it is dead, which is found out when it is listened to
+        return True
+
     def receive(self) -> list[Any] | None:
         """The next message; ``None`` when the worker has hung up."""
         try:

@@ -6,16 +6,19 @@ something that it observes.
 
 from __future__ import annotations
 
+import json
 import os
 import select
 import signal
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from sandbox.audit.events import Happening
 from sandbox.audit.trail import Trail
+from sandbox.guard.sites import site_from_data
 from sandbox.guard.state import DECOY, HARD_LINKS, ROUTED
 from sandbox.plan import Plan
 from sandbox.runtime.cache import Cache
@@ -25,6 +28,9 @@ from sandbox.runtime.outcome import How, Outcome, Status, Usage
 from sandbox.runtime.process import WorkerProcess
 from sandbox.runtime.stdio import Output, open_input
 
+if TYPE_CHECKING:
+    from sandbox.broker.network import Broker
+
 LAST_WORDS = 5.0
 """Seconds that a reader of the guest's output gets to take what is left of it once the deadline has passed."""
 ANNOUNCED = 4 << 20
@@ -33,7 +39,9 @@ MEMORY_DEATHS = ("memory allocation of", "MemoryError", "annot allocate memory",
 """What a worker says that dies for want of memory."""
 BROKEN_CODE = (signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGSEGV, signal.SIGTRAP)
 """Deaths that a damaged compiled component may be the cause of: it is made again for the next run."""
-DENIALS = ("denied", "pair", "refused")
+DENIALS = ("denied", "pair", "refused", "bound")
+ANSWERS = 8192
+"""Answers that wait for a worker to take them; one that lets more wait does not listen any more."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -100,6 +108,9 @@ class Supervisor:
         self.told: set[str] = set()
         self.stdin: int | None = None
         self.answer: int | None = None
+        self.broker: Broker | None = None
+        self.answers: deque[tuple[bytes, list[int]]] = deque()
+        """Answers that the worker has no room for yet, with descriptors of their own."""
 
     def run(self) -> Outcome:
         """Run to the end. What interrupts this (``KeyboardInterrupt``) ends the run and its trail, and goes on."""
@@ -127,6 +138,11 @@ class Supervisor:
         if self.request.call is not None:
             self.answer = os.memfd_create("answer", os.MFD_CLOEXEC)
             descriptors.append(self.answer)
+        if self.plan.sockets is not None:
+            # Only here: most runs have no use for it.
+            from sandbox.broker.network import Broker
+
+            self.broker = Broker(self.plan, self.trail.record, self._reply)
         try:
             self.worker.send(self._job(), descriptors)
         except (BrokenPipeError, ConnectionResetError):
@@ -144,6 +160,7 @@ class Supervisor:
         if not end.report:
             self.worker.kill()
         self._last_messages()
+        self._close_broker()
         self._last_output(end)
         return self._read_of_closed_stdin()
 
@@ -154,6 +171,7 @@ class Supervisor:
             return
         self.concluded = True
         self._last_messages()
+        self._close_broker()
         status = int(Status.FAILED)
         if isinstance(interruption, KeyboardInterrupt):
             status = 128 + signal.SIGINT
@@ -161,7 +179,18 @@ class Supervisor:
             status = interruption.code
         self.trail.close(self._ended(f"the run was interrupted ({type(interruption).__name__})", status))
 
+    def _close_broker(self) -> None:
+        """Nothing is answered any more; the sockets that are still with the broker are closed."""
+        broker, self.broker = self.broker, None
+        if broker is not None:
+            broker.close()
+            self.explainer.bounds |= broker.bounds
+        while self.answers:
+            for descriptor in self.answers.popleft()[1]:
+                os.close(descriptor)
+
     def _release(self) -> None:
+        self._close_broker()
         for output in self.outputs:
             output.release()
         for descriptor in (self.stdin, self.answer):
@@ -197,8 +226,20 @@ class Supervisor:
             "handles": limits.handles,
             "disk": limits.disk,
             "seed": plan.seed,
+            "network": self._network(),
             "run": plan.run,
             "call": None if self.request.call is None else asdict(self.request.call),
+        }
+
+    def _network(self) -> dict[str, Any] | None:
+        sockets, limits = self.plan.sockets, self.plan.limits
+        if sockets is None:
+            return None
+        return {
+            "sockets": limits.sockets,
+            "sent": limits.sent,
+            "received": limits.received,
+            "judge_peers": bool(sockets.deny) or sockets.audit_all,
         }
 
     def _stdin_mode(self) -> Literal["closed", "inherit", "empty", "given"]:
@@ -227,11 +268,18 @@ class Supervisor:
             if left <= 0:
                 return self._deadline()
             poll = select.poll()
-            poll.register(messages, select.POLLIN)
+            poll.register(messages, select.POLLIN | (select.POLLOUT if self.answers else 0))
             self._watch(poll)
+            if self.broker is not None:
+                self.broker.watch(poll)
+                patience = self.broker.patience()
+                left = left if patience is None else min(left, patience)
             ready = dict(poll.poll(int(left * 1000) + 1))
             end = self._move(ready)
-            if end is None and messages in ready:
+            if end is None and self.broker is not None:
+                end = self._serve(self.broker, ready)
+            # One message at a time: a worker that sends them in floods does not keep all else waiting.
+            if end is None and ready.get(messages, 0) & ~select.POLLOUT:
                 end = self._message(self.worker.receive())
             if end is not None:
                 return end
@@ -256,6 +304,23 @@ class Supervisor:
                 output.write()
         return None
 
+    def _serve(self, broker: Broker, ready: dict[int, int]) -> End | None:
+        """Go on with what the broker waits for; the end of a run whose worker takes no answers."""
+        broker.handle(ready)
+        while self.answers and self.worker.answer(*self.answers[0]):
+            for descriptor in self.answers.popleft()[1]:
+                os.close(descriptor)
+        if len(self.answers) <= ANSWERS:
+            return None
+        self.worker.kill()
+        return End("failed", "the worker does not take the answers to what it asks")
+
+    def _reply(self, number: int, result: dict[str, Any], descriptors: list[int]) -> None:
+        """Answer a request of the worker's. The descriptors stay the caller's."""
+        data = json.dumps(["net", number, result], separators=(",", ":")).encode()
+        if self.answers or not self.worker.answer(data, descriptors):
+            self.answers.append((data, [os.dup(d) for d in descriptors]))
+
     def _message(self, message: list[Any] | None) -> End | None:
         """Take a message; one that makes no sense comes of a worker that is no longer itself."""
         if message is None:
@@ -272,6 +337,12 @@ class Supervisor:
             self.trail.record(self.explainer.happening(message))
             return None
         match kind:
+            case "net":
+                self._request(message)
+                return None
+            case "fault":
+                self.worker.kill()
+                return End("failed", f"the worker's part of the network failed ({message[1]})")
             case "compiling":
                 self.phase = "compiling"
                 if self.request.announce is not None and self.plan.size >= ANNOUNCED:
@@ -286,6 +357,12 @@ class Supervisor:
             case "unfit":
                 return End("refused", message[1], report={"how": "unfit"})
         return End("failed", str(message[1]))
+
+    def _request(self, message: list[Any]) -> None:
+        if self.broker is None:
+            raise ValueError("the policy grants no sockets")
+        _, when, site, number, op, args = message
+        self.broker.request(when, site_from_data(site), number, op, args)
 
     def _reported(self, report: dict[str, Any]) -> End:
         how, reason = report["how"], report.get("reason")
@@ -354,6 +431,8 @@ class Supervisor:
             while (message := self.worker.receive()) is not None:
                 if message[0] in DENIALS:
                     self.trail.record(self.explainer.happening(message))
+                elif message[0] == "net" and message[4] == "closed":
+                    self._request(message)  # what else was asked for comes too late
         except (LookupError, TypeError, ValueError):
             pass  # cut short, or never one: nothing after it would be better
 

@@ -14,6 +14,7 @@ import os
 import resource
 import signal
 import socket
+import sys
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from wasmtime import component as wasm
 
     from sandbox.broker.paths import Router
+    from sandbox.broker.sockets import Sockets
+    from sandbox.runtime.memory import GuardMemory
 
 MEBIBYTE = 1 << 20
 HOST_MEMORY = 32 * MEBIBYTE
@@ -34,6 +37,10 @@ THREAD_MEMORY = 2 * MEBIBYTE
 """Bytes of the stack of one of Wasmtime's own threads, which no run is charged with."""
 HOST_FILES = 96
 """File descriptors that the worker itself may need."""
+PASSING_FILES = 8
+"""File descriptors of sockets that are being handed over, or refused, beside those that a guest may have open."""
+REPLY = 1 << 16
+"""Bytes of the largest answer to a request."""
 DENY = 0x8000_0000
 MAX_TEXT = 4096
 READER_PATIENCE = 0.5
@@ -47,6 +54,11 @@ ACCESS, NOT_PERMITTED = 0, 31
 MAX_NOTES = 4096
 METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH")
 SCHEMES = ("http", "https")
+JOB = b"job"
+"""What a packet says that brings a job, in the first of the descriptors that come with it."""
+CONTROL = socket.CMSG_SPACE(4)
+FAILED = 16
+"""What the status of a stream begins at that failed; the error code 0 is ``unknown``."""
 
 
 class Channel:
@@ -63,19 +75,47 @@ class Channel:
 
     def receive(self) -> tuple[dict[str, Any], list[int]] | None:
         """The next job and the file descriptors that came with it; ``None`` when the supervisor has hung up."""
-        try:
-            _, descriptors, _, _ = socket.recv_fds(self.end, 16, 8)
-        except ConnectionResetError:
-            return None
-        if not descriptors:
-            return None
+        while True:
+            try:
+                data, descriptors, _, _ = socket.recv_fds(self.end, 16, 8)
+            except ConnectionResetError:
+                return None
+            if not data:
+                return None
+            if data == JOB and descriptors:
+                break
+            for descriptor in descriptors:  # an answer that the run before did not wait for
+                os.close(descriptor)
         with open(descriptors.pop(0), "rb") as file:
             file.seek(0)
             return json.loads(file.read()), descriptors
 
+    def reply(self, *, wait: bool) -> tuple[int, dict[str, Any], int | None] | None:
+        """The supervisor's next answer: the request's number, the answer, a file descriptor. ``None``: none now."""
+        flags = socket.MSG_CMSG_CLOEXEC | (0 if wait else socket.MSG_DONTWAIT)
+        try:
+            data, ancillary, _, _ = self.end.recvmsg(REPLY, CONTROL, flags)
+        except BlockingIOError:
+            return None
+        except OSError:
+            os._exit(70)  # nobody is left to ask
+        if not data:
+            os._exit(70)
+        descriptor = int.from_bytes(ancillary[0][2][:4], sys.byteorder) if ancillary else None
+        _, number, result = json.loads(data)
+        return number, result, descriptor
+
+    def fileno(self) -> int:
+        return self.end.fileno()
+
 
 class Callbacks:
     """What a guard may ask. One instance serves a worker's linkers; ``start`` points it at the next run."""
+
+    network: Sockets
+    """Of the run, where its policy grants something of the network."""
+    memory: GuardMemory
+    """Likewise: where the guard's memory is."""
 
     def __init__(self, channel: Channel) -> None:
         self.channel = channel
@@ -94,6 +134,14 @@ class Callbacks:
         self.router = None
         self.configuration = (job["handles"], job["disk"], job["flags"])
         self.random_seed = job["seed"]
+        if job["network"] is not None:
+            from sandbox.broker.sockets import Sockets
+            from sandbox.runtime.memory import GuardMemory
+
+            if "memory" not in self.__dict__:
+                self.memory = GuardMemory()
+            self.memory.forget()
+            self.network = Sockets(self.channel, job["network"], sites)
         if any(ord(flags) & ROUTED for flags in job["flags"]):
             self._router()  # now: a guest may leave no descriptor for what this imports
         self.status = self.trap = None
@@ -188,6 +236,94 @@ class Callbacks:
     def exit(self, _: object, status: int) -> None:
         self.status = status & 0xFF
 
+    def end(self) -> None:
+        """The run is over: close what is the guest's and was not handed to Wasmtime."""
+        network = self.__dict__.pop("network", None)
+        if network is not None:
+            network.close()
+            self.memory.forget()  # which goes with the store
+
+    # What fails here against all expectation fails the run: the guest gets an error, and the supervisor is told.
+
+    def socket(self, _: object, site: int, number: int, words: str, text: str) -> tuple[int, str]:
+        try:
+            return self.network.control(site, number, words, text)
+        except Exception as error:  # noqa: BLE001
+            self._fault("socket", error)
+            return 1, ""
+
+    def secret(self, _: object) -> str:
+        return self.memory.new_secret()
+
+    def locate(self, _: object, offset: int) -> int:
+        return int(self.memory.locate(offset))
+
+    def receive(self, _: object, number: int, blocking: int, offset: int, length: int) -> int:
+        try:
+            view = self.memory.view
+            assert view is not None
+            status, size = self.network.receive_into(number, blocking, view[offset : offset + length])
+            return status << 32 | size
+        except Exception as error:  # noqa: BLE001
+            self._fault("receive", error)
+            return FAILED << 32
+
+    def receive_text(self, _: object, number: int, blocking: int, length: int) -> tuple[int, str]:
+        try:
+            return self.network.receive(number, length, blocking)
+        except Exception as error:  # noqa: BLE001
+            self._fault("receive", error)
+            return FAILED, ""
+
+    def send(self, _: object, number: int, blocking: int, offset: int, length: int) -> int:
+        try:
+            view = self.memory.view
+            assert view is not None
+            return self.network.send_from(number, blocking, view[offset : offset + length])
+        except Exception as error:  # noqa: BLE001
+            self._fault("send", error)
+            return FAILED
+
+    def send_text(self, _: object, number: int, blocking: int, data: str) -> int:
+        try:
+            return self.network.send(number, blocking, data)
+        except Exception as error:  # noqa: BLE001
+            self._fault("send", error)
+            return FAILED
+
+    def room(self, _: object, number: int) -> int:
+        try:
+            return self.network.room(number)
+        except Exception as error:  # noqa: BLE001
+            self._fault("room", error)
+            return FAILED << 32
+
+    def datagram(self, _: object, number: int, to: str, data: str) -> int:
+        try:
+            return self.network.datagram(number, to, data)
+        except Exception as error:  # noqa: BLE001
+            self._fault("datagram", error)
+            return 1
+
+    def wait(self, _: object, what: str, nanoseconds: int) -> str:
+        try:
+            return self.network.wait(what, nanoseconds)
+        except Exception as error:  # noqa: BLE001
+            self._fault("wait", error)
+            return "\x01" * (len(what) // 4)
+
+    def drop(self, _: object, number: int, side: int) -> None:
+        try:
+            self.network.drop(number, side)
+        except Exception as error:  # noqa: BLE001
+            self._fault("drop", error)
+
+    def _fault(self, where: str, error: Exception) -> None:
+        if isinstance(error, MemoryError):
+            os.write(2, b"MemoryError\n")  # the supervisor names the bound
+            os._exit(70)
+        self.channel.send("fault", f"{where}: {type(error).__name__}: {error}"[:MAX_TEXT])
+
     def functions(self) -> dict[str, Any]:
         return {
             "denied": self.denied,
@@ -199,6 +335,17 @@ class Callbacks:
             "config": self.config,
             "seed": self.seed,
             "exit": self.exit,
+            "socket": self.socket,
+            "secret": self.secret,
+            "locate": self.locate,
+            "receive": self.receive,
+            "receive-text": self.receive_text,
+            "send": self.send,
+            "send-text": self.send_text,
+            "room": self.room,
+            "datagram": self.datagram,
+            "wait": self.wait,
+            "drop": self.drop,
         }
 
 
@@ -346,6 +493,7 @@ class Worker:
         except Exception as error:  # noqa: BLE001 - whatever it is, the run ends with a sentence
             answer = ("broken", f"{type(error).__name__}: {error}"[:MAX_TEXT])
         finally:
+            self.callbacks.end()
             for descriptor in directories + streams:
                 os.close(descriptor)
         self.channel.send(*answer)
@@ -366,7 +514,7 @@ class Worker:
         self._ready_threads()
         before, threads = self.process.data(), self.process.threads()
         _bound(resource.RLIMIT_DATA, before + memory + HOST_MEMORY)
-        _bound(resource.RLIMIT_NOFILE, job["handles"] + HOST_FILES + 2 * len(directories))
+        _bound(resource.RLIMIT_NOFILE, job["handles"] + HOST_FILES + 2 * len(directories) + _socket_files(job))
         store = Store(self.engine(fuel is not None))
         store.set_limits(memory_size=memory, table_elements=min(memory // 16, 10_000_000))
         if fuel is not None:
@@ -519,6 +667,11 @@ class Self:
 
     def threads(self) -> int:
         return int(os.pread(self.state, 1024, 0).rpartition(b")")[2].split()[17])
+
+
+def _socket_files(job: dict[str, Any]) -> int:
+    network = job["network"]
+    return 0 if network is None else int(network["sockets"]) + PASSING_FILES
 
 
 def _out_of_files() -> bool:

@@ -25,6 +25,7 @@ FORMS: dict[Form, str] = {
     "text": "text",
     "exact": "text",
     "number": "integer",
+    "seconds": "integer",
     "time": "time",
     "run": "`[A-Za-z0-9_-]{1,64}`",
     "digest": "`sha256:...`",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -74,7 +75,20 @@ def test_events_are_read_in_their_order() -> None:
         (a_line(component=[1]), "component: not a string"),
         (a_line(component="c" * 257), "component: longer than 256 characters"),
         (a_line(resource="\ud800"), "resource: holds a lone surrogate"),
-        (a_line(event_name="allowed"), "event_name: not of the form denied|limit|folded|refused|ended"),
+        (a_line(event_name="granted"), "event_name: not of the form denied|allowed|limit|folded|refused|ended"),
+        (a_line(event_name="allowed"), "decision: not allow, as it is for allowed"),
+        (
+            a_line(event_name="allowed", decision="allow", sent_bytes=-1),
+            "sent_bytes: not between 0 and 9007199254740991",
+        ),
+        (a_line(event_name="allowed", decision="allow", sent_bytes=1.5), "not an integer: '1.5'"),
+        (
+            a_line(event_name="allowed", decision="allow", duration_us=10**15 + 1),
+            "duration_us: not between 0 and 1000000000000000",
+        ),
+        (a_line(sent_bytes=0), "sent_bytes: not absent, as it is for denied"),
+        (a_line(event_name="limit", received_bytes=0), "received_bytes: not absent, as it is for limit"),
+        (a_line(event_name="folded", duration_us=0), "duration_us: not absent, as it is for folded"),
         (a_line(run_id="a b"), "run_id: not of the form [A-Za-z0-9_-]{1,64}"),
         (a_line(component_digest="sha256:0"), "component_digest: not of the form sha256:[0-9a-f]{64}"),
         (a_line(decision="allow"), "decision: not deny, as it is for denied"),
@@ -115,6 +129,30 @@ def test_a_file_without_an_end_of_line_is_not_read_whole() -> None:
     assert endless.served < 2 * LINE_BYTES
 
 
+def test_what_was_allowed_is_read_back() -> None:
+    """Bytes and time of an allowed use, and of the sum of several, survive the way through a line."""
+    one = replace(DENIED, name="allowed", grant=None, sent=0, received=2**53 - 1, seconds=1.25)
+    several = replace(one, sequence=2, count=7, sent=None, seconds=None)
+    lines = [json.dumps(record(event)) for event in (one, several)]
+    assert list(read_trail(lines)) == [one, several]
+    assert [SCHEMA.is_valid(json.loads(line)) for line in lines] == [True, True]
+    values = json.loads(lines[0])
+    assert [values[key] for key in ("decision", "count", "sent_bytes", "received_bytes", "duration_us")] == [
+        "allow",
+        1,
+        0,
+        2**53 - 1,
+        1_250_000,
+    ]
+
+
+@given(st.integers(0, 10**15))
+def test_a_duration_is_exact(microseconds: int) -> None:
+    """Every duration that a line can hold is written back as it was read."""
+    line = a_line(event_name="allowed", decision="allow", duration_us=microseconds)
+    assert record(next(read_trail([line])))["duration_us"] == microseconds
+
+
 @given(st.lists(st.one_of(st.binary(), st.text())))
 def test_nothing_but_an_error_comes_of_nonsense(lines: list[bytes | str]) -> None:
     """Any bytes and any text are blank lines or an error, never an event and never another exception."""
@@ -131,16 +169,31 @@ VALUES: st.SearchStrategy[object] = st.one_of(
     st.integers(-2, 2**54),
     st.text(max_size=5),
     st.sampled_from(
-        ["deny", "ended", "folded", "limit", "", DIGEST, "2026-13-01T00:00:00.000000Z", "x" * 257, "x" * 4097]
+        [
+            "deny",
+            "allow",
+            "allowed",
+            "ended",
+            "folded",
+            "limit",
+            "",
+            DIGEST,
+            "2026-13-01T00:00:00.000000Z",
+            "x" * 257,
+            "x" * 4097,
+        ]
     ),
     st.lists(st.integers(), max_size=1),
 )
 
 
-@given(st.dictionaries(st.sampled_from([field.key for field in FIELDS]), VALUES, max_size=3))
-def test_what_is_read_is_valid_and_written_back_the_same(changes: dict[str, object]) -> None:
+@given(
+    st.sampled_from([{}, {"event_name": "allowed", "decision": "allow"}]),
+    st.dictionaries(st.sampled_from([field.key for field in FIELDS]), VALUES, max_size=3),
+)
+def test_what_is_read_is_valid_and_written_back_the_same(base: dict[str, object], changes: dict[str, object]) -> None:
     """Reader and schema agree on events that were tampered with, and what was read is written as it was."""
-    line = a_line(**changes)
+    line = a_line(**base | changes)
     try:
         event = next(read_trail([line]))
     except TrailError:

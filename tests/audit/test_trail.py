@@ -288,7 +288,7 @@ def test_counts_have_a_bounded_number_of_keys() -> None:
     st.integers(0, 8),
     st.lists(
         st.tuples(
-            st.sampled_from(["denied", "limit", "refused"]),
+            st.sampled_from(["denied", "allowed", "limit", "refused"]),
             st.sampled_from(["miner", "report"]),
             st.sampled_from(["filesystem.read", "dns.resolve"]),
         ),
@@ -309,6 +309,154 @@ def test_folding_loses_nothing(limit: int, seen: list[tuple[EventName, str, str]
             counts[event.component, event.capability] += event.count
     assert counts == Counter((component, capability) for _, component, capability in seen)
     assert sum(event.name == "denied" for event in events) <= limit
+    refused = sum(event.count for event in events if event.name in ("denied", "folded"))
+    assert refused >= sum(name == "denied" for name, _, _ in seen)
+    allowed = sum(event.count for event in events if event.name == "allowed")
+    assert allowed == sum(name == "allowed" for name, _, _ in seen)
+
+
+def a_use(resource: str = "10.0.0.1:443", **more: object) -> Happening:
+    known = Happening(
+        name="allowed",
+        component="miner",
+        capability="sockets.tcp.connect",
+        reason="granted by 10.0.0.0/8",
+        interface="wasi:sockets/tcp@0.2.3",
+        function="[method]tcp-socket.start-connect",
+        resource=resource,
+        line=9,
+        sent=10,
+        received=200,
+        seconds=0.5,
+    )
+    return replace(known, **more)  # type: ignore[arg-type]
+
+
+def test_what_was_allowed_is_recorded_whole() -> None:
+    """An allowed use has its bytes and its time, in whole microseconds."""
+    trail = a_trail()
+    assert trail.record(a_use(resolved="10.0.0.1:443 (db)", seconds=0.12345678)) == an_event(
+        "allowed",
+        1,
+        "sockets.tcp.connect",
+        "granted by 10.0.0.0/8",
+        interface="wasi:sockets/tcp@0.2.3",
+        function="[method]tcp-socket.start-connect",
+        resource="10.0.0.1:443",
+        resolved="10.0.0.1:443 (db)",
+        policy_line=9,
+        sent=10,
+        received=200,
+        seconds=0.123457,
+    )
+
+
+def test_what_is_allowed_takes_no_refusals_place() -> None:
+    """A flood of allowed uses is summed up at the end with its bytes, and no bound is said to be reached by it."""
+    trail = a_trail(limit=2)
+    recorded = [trail.record(a_use(f"10.0.0.{n}:443", sent=None if n == 4 else n)) for n in range(6)]
+    trail.record(a_use(capability="sockets.udp.send", function=None, sent=None, received=None))
+    trail.record(a_denial("/a"))
+    trail.record(a_denial("/b"))
+    trail.record(a_use())
+    assert [event is not None for event in recorded] == [True, True, False, False, False, False]
+    events = trail.close(the_end())
+    assert [(event.name, event.resource) for event in events[:4]] == [
+        ("allowed", "10.0.0.0:443"),
+        ("allowed", "10.0.0.1:443"),
+        ("denied", "/a"),
+        ("denied", "/b"),
+    ]
+    assert events[4:] == (
+        an_event(
+            "allowed",
+            5,
+            "sockets.tcp.connect",
+            "5 further uses were allowed, beyond what is recorded one by one",
+            interface="wasi:sockets/tcp@0.2.3",
+            function="[method]tcp-socket.start-connect",
+            policy_line=9,
+            count=5,
+            sent=2 + 3 + 5 + 10,
+            received=1000,
+        ),
+        an_event(
+            "allowed",
+            6,
+            "sockets.udp.send",
+            "1 further use was allowed, beyond what is recorded one by one",
+            interface="wasi:sockets/tcp@0.2.3",
+            policy_line=9,
+        ),
+        an_event("ended", 7, "run", "it returned", exit_status=0),
+    )
+
+
+def test_refusals_take_no_place_of_what_is_allowed() -> None:
+    """The two bounds are apart in the other direction too, and each has its own sum."""
+    trail = a_trail(limit=1)
+    for _ in range(3):
+        trail.record(a_denial())
+    trail.record(a_use())
+    trail.record(a_use())
+    assert [(event.name, event.capability, event.count) for event in trail.close(the_end())] == [
+        ("denied", "filesystem.read", 1),
+        ("limit", "limits.events", 1),
+        ("allowed", "sockets.tcp.connect", 1),
+        ("allowed", "sockets.tcp.connect", 1),
+        ("folded", "filesystem.read", 2),
+        ("ended", "run", 1),
+    ]
+
+
+def test_sums_of_what_was_allowed_have_a_bounded_number_of_keys() -> None:
+    """However many functions there are, the sums are few; the rest is one, of no component and capability."""
+    trail = a_trail(limit=0)
+    for n in range(FOLD_KEYS + 50):
+        trail.record(a_use(function=f"function-{n}"))
+    sums = [event for event in trail.close(the_end()) if event.name == "allowed"]
+    assert len(sums) == FOLD_KEYS + 1
+    assert sums[-1] == an_event(
+        "allowed",
+        FOLD_KEYS + 1,
+        "*",
+        "50 further uses were allowed, beyond what is recorded one by one",
+        component="*",
+        component_digest=None,
+        count=50,
+        sent=500,
+        received=10_000,
+    )
+
+
+@pytest.mark.parametrize("number", [-1, 2**53])
+def test_bytes_that_no_event_can_hold_are_left_out(number: int) -> None:
+    """What a worker counted out of range is unknown; a sum stays within what every reader keeps exactly."""
+    trail = a_trail(limit=1)
+    trail.record(a_use(sent=number, received=number, seconds=float(number) * 10**9))
+    for _ in range(2):
+        trail.record(a_use(sent=number, received=2**53 - 1))
+    assert [(event.sent, event.received, event.seconds) for event in trail.close(the_end())] == [
+        (None, None, None),
+        (None, 2**53 - 1, None),
+        (None, None, None),
+    ]
+
+
+def test_bytes_and_times_belong_to_what_was_allowed() -> None:
+    """A refusal moved nothing: what a happening says of bytes and time is not in its event."""
+    trail = a_trail()
+    event = trail.record(replace(a_denial(), sent=1, received=1, seconds=1.0))
+    assert event is not None
+    assert (event.sent, event.received, event.seconds) == (None, None, None)
+
+
+@pytest.mark.parametrize("seconds", [float("nan"), float("inf"), -0.5])
+def test_a_time_that_is_none_is_left_out(seconds: float) -> None:
+    """An allowed use without a proper duration is recorded all the same."""
+    event = a_trail().record(a_use(seconds=seconds))
+    assert event is not None
+    assert event.seconds is None
 
 
 def test_what_a_guest_names_is_bounded() -> None:

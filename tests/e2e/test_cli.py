@@ -283,10 +283,10 @@ def test_refused_policy(tmp_path: Path) -> None:
 
 def test_policy_of_what_is_not_enforced(tmp_path: Path) -> None:
     """A policy that grants what no part enforces yet is refused, and never half obeyed."""
-    policy = write_policy(tmp_path, policy_data(sockets={"tcp": {"connect": ["db.internal:5432"]}}))
+    policy = write_policy(tmp_path, policy_data(http=["GET https://api.example.com/v1/*"]))
     done = sandbox("run", policy)
     assert (done.status, done.stdout) == (120, "")
-    assert "components.guest.grants.sockets: " in done.stderr
+    assert "components.guest.grants.http: " in done.stderr
     assert "not enforced yet" in done.stderr
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,8 +14,10 @@ from wasmtime import component as wasm
 from sandbox.guard import types as ty
 from sandbox.guard.build import guard
 from sandbox.guard.reflect import Unsupported
-from sandbox.guard.shape import Shape
+from sandbox.guard.shape import Clock, Shape
+from sandbox.guard.sockets import ERROR_CODE
 from sandbox.guard.wat import instance_type, quote
+from tests.e2e.components import component as program
 from tests.guard.test_types import TYPES
 
 DENIED = Shape(
@@ -33,6 +36,18 @@ OPEN = Shape(
     monotonic="frozen",
     random="seeded",
     counts_writes=False,
+    exports=(),
+)
+
+
+NETWORKED = Shape(
+    environment=True,
+    arguments=True,
+    wall="real",
+    monotonic="denied",
+    random="secure",
+    counts_writes=True,
+    sockets=True,
     exports=(),
 )
 
@@ -194,6 +209,80 @@ def test_refused(name: str) -> None:
     assert fate(component) == sentence
 
 
+SOCKET = '(export "tcp-socket" (type $s (sub resource)))'
+CODES = f"(enum {' '.join(f'{chr(34)}{n}{chr(34)}' for n in ERROR_CODE.names)})"
+OTHER_CODES = CODES.replace('"unknown" "access-denied"', '"access-denied" "unknown"')
+
+NETWORK_REFUSED: dict[str, tuple[bytes, str]] = {
+    "an address as a number": (
+        importing(
+            "wasi:sockets/tcp@0.2.0",
+            SOCKET
+            + f'(type $c {CODES}) (export "error-code" (type $e (eq $c))) (export "[method]tcp-socket.start-connect"'
+            ' (func (param "self" (borrow $s)) (param "network" u32) (param "remote-address" u64)'
+            " (result (result (error $e)))))",
+        ),
+        "it imports [method]tcp-socket.start-connect of wasi:sockets/tcp@0.2.0, which is not WASI 0.2's",
+    ),
+    "error codes in another order": (
+        importing(
+            "wasi:sockets/tcp@0.2.0",
+            SOCKET + f'(type $c {OTHER_CODES}) (export "error-code" (type $e (eq $c)))'
+            ' (export "[method]tcp-socket.start-listen"'
+            ' (func (param "self" (borrow $s)) (result (result (error $e)))))',
+        ),
+        "it imports [method]tcp-socket.start-listen of wasi:sockets/tcp@0.2.0, which is not WASI 0.2's",
+    ),
+    "the method of another resource": (
+        importing(
+            "wasi:sockets/udp@0.2.0",
+            '(export "udp-socket" (type $u (sub resource)))'
+            ' (export "[method]udp-socket.is-listening" (func (param "self" (borrow $u)) (result bool)))',
+        ),
+        "it imports [method]udp-socket.is-listening of wasi:sockets/udp@0.2.0, which is not WASI 0.2's",
+    ),
+    "a raw socket": (
+        importing("wasi:sockets/raw@0.2.0", '(export "create-raw-socket" (func (result u32)))'),
+        "it imports create-raw-socket of wasi:sockets/raw@0.2.0, which is not WASI 0.2's",
+    ),
+    "the same resource twice": (
+        importing(
+            "wasi:sockets/tcp@0.2.0",
+            SOCKET,
+            '(import "wasi:sockets/tcp-create-socket@0.2.0" (instance (export "tcp-socket" (type (sub resource)))))',
+        ),
+        "it imports several types called tcp-socket, where WASI 0.2 has one",
+    ),
+    "a poll for numbers": (
+        importing("wasi:io/poll@0.2.0", '(export "poll" (func (param "in" (list u32)) (result (list u32))))'),
+        "it imports poll of wasi:io/poll@0.2.0, which is not WASI 0.2's",
+    ),
+    "reading words": (
+        importing(
+            "wasi:io/streams@0.2.0",
+            '(export "input-stream" (type $i (sub resource))) (export "[method]input-stream.read"'
+            ' (func (param "self" (borrow $i)) (param "len" u64) (result (result (list u16)))))',
+        ),
+        "it imports [method]input-stream.read with a type that is not WASI 0.2's",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", NETWORK_REFUSED)
+def test_refused_where_sockets_are_granted(name: str) -> None:
+    """Where the guard serves sockets itself, it refuses what has not exactly the type that WASI 0.2 gives it."""
+    component, sentence = NETWORK_REFUSED[name]
+    assert fate(component, NETWORKED) == sentence
+
+
+@pytest.mark.parametrize("monotonic", ["real", "coarse", "frozen", "denied"])
+@pytest.mark.parametrize("counts_writes", [False, True])
+def test_all_of_wasi_beside_sockets(monotonic: Clock, counts_writes: bool) -> None:
+    """A component that imports every function of WASI 0.2 can be guarded, whatever else is granted beside sockets."""
+    shape = replace(NETWORKED, monotonic=monotonic, counts_writes=counts_writes)
+    assert [fate(program(version=v), shape) for v in ("0.2.0", "0.2.12")] == ["compiles", "compiles"]
+
+
 UNLINKED: dict[str, bytes] = {
     "a plain function that the interface does not have": importing(
         TYPES_IMPORT, RESOURCE + '(export "open" (func (param "path" string) (result u32)))'
@@ -221,6 +310,9 @@ INTERFACES = [
     "wasi:sockets/udp@0.2.3",
     "wasi:sockets/ip-name-lookup@0.2.3",
     "wasi:sockets/tcp-create-socket@0.2.3",
+    "wasi:sockets/network@0.2.3",
+    "wasi:sockets/instance-network@0.2.3",
+    "wasi:io/error@0.2.0",
     "wasi:clocks/timezone@0.2.0",
     "wasi:clocks/monotonic-clock@0.2.0",
     "wasi:clocks/wall-clock@0.2.0",
@@ -247,6 +339,9 @@ NAMES = [
     "get-random-u64",
     "resolve-addresses",
     "create-tcp-socket",
+    "instance-network",
+    "network-error-code",
+    "poll",
 ]
 METHODS = [
     "start-connect",
@@ -266,8 +361,30 @@ METHODS = [
     "write-zeroes",
     "splice",
     "read",
+    "check-write",
+    "flush",
+    "subscribe",
+    "ready",
+    "block",
+    "to-debug-string",
+    "accept",
+    "finish-connect",
+    "receive",
+    "send",
+    "resolve-next-address",
 ]
-RESOURCES = ["descriptor", "output-stream", "pollable", "tcp-socket", "udp-socket", "outgoing-request", "network"]
+RESOURCES = [
+    "descriptor",
+    "output-stream",
+    "input-stream",
+    "error",
+    "pollable",
+    "tcp-socket",
+    "udp-socket",
+    "incoming-datagram-stream",
+    "outgoing-request",
+    "network",
+]
 PARAMETERS = ["name", "request", "remote-address", "local-address", "address-family", "path", "x"]
 
 
@@ -310,7 +427,7 @@ def _nominal(function: ty.Function) -> list[ty.Type]:
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
-@given(declarations(), st.sampled_from([DENIED, OPEN]))
+@given(declarations(), st.sampled_from([DENIED, OPEN, NETWORKED]))
 def test_any_declaration(component: bytes, shape: Shape) -> None:
     """Whatever is declared under WASI's names, the guard refuses it or is a component that Wasmtime compiles."""
     assert fate(component, shape)

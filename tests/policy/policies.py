@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import json
 from typing import Any
 
@@ -31,7 +32,16 @@ FULL: dict[str, Any] = {
                 "arguments": ["--flag", "input.csv"],
                 "clocks": {"wall": "coarse", "monotonic": "real"},
                 "random": {"seed": 7},
-                "sockets": {},
+                "sockets": {
+                    "tcp": {
+                        "connect": ["db.internal:5432", {"to": "cache.internal:6379", "private": True}],
+                        "listen": ["127.0.0.1:8080"],
+                    },
+                    "udp": {"send": ["10.2.0.0/16:53-54"], "bind": ["[::]:0"]},
+                    "dns": ["*.example.com"],
+                    "deny": ["169.254.0.0/16", "**.corp.example.com:443"],
+                    "audit": "all",
+                },
                 "http": [],
             },
             "limits": {
@@ -41,6 +51,12 @@ FULL: dict[str, Any] = {
                 "output": "1MB",
                 "handles": 100,
                 "disk": 0,
+                "sockets": 8,
+                "sent": "1MiB",
+                "received": "2MiB",
+                "connect-time": "2s",
+                "lookups": 3,
+                "lookup-bytes": "1KiB",
                 "events": 10,
             },
             "imports": {},
@@ -122,6 +138,54 @@ def _streams() -> st.SearchStrategy[dict[str, Any]]:
     )
 
 
+_LABEL = st.from_regex(r"[a-z]([a-z0-9_-]{0,4}[a-z0-9])?", fullmatch=True)
+_HOST_NAME = st.lists(_LABEL, min_size=2, max_size=4).map(".".join).filter(lambda name: name[-10:] != ".localhost")
+_WILDCARD = st.builds("{}.{}".format, st.sampled_from(["*", "**"]), _HOST_NAME)
+_PORTS = st.integers(1, 65535).map(str) | st.tuples(st.integers(1, 999), st.integers(1000, 65535)).map(
+    lambda ports: f"{ports[0]}-{ports[1]}"
+)
+
+
+@st.composite
+def _numbers(draw: st.DrawFn) -> str:
+    """An address or network of the ranges that mean themselves, in brackets for IPv6."""
+    bits, around, first = draw(st.sampled_from([(128, 16, 0x2A00 << 112), (32, 8, 10 << 24)]))
+    prefix = draw(st.integers(around, bits))
+    start = first | draw(st.integers(0, 2 ** (bits - around) - 1)) >> (bits - prefix) << (bits - prefix)
+    address = str(ipaddress.IPv6Address(start) if bits == 128 else ipaddress.IPv4Address(start))
+    text = address if prefix == bits else f"{address}/{prefix}"
+    return f"[{text}]" if bits == 128 else text
+
+
+def _peers() -> st.SearchStrategy[list[Any]]:
+    names = st.builds("{}:{}".format, _HOST_NAME | _WILDCARD, _PORTS)
+    long = st.builds(lambda to, private: {"to": to, "private": private}, names, st.booleans())
+    peers = names | long | st.builds("{}:{}".format, _numbers(), _PORTS)
+    return st.lists(peers, max_size=3, unique_by=lambda peer: str(peer["to"] if isinstance(peer, dict) else peer))
+
+
+def sockets() -> st.SearchStrategy[dict[str, Any]]:
+    """A ``sockets`` mapping; what it denies is in ``denied.example``, where it grants nothing."""
+    local = st.builds(
+        "{}:{}".format, st.sampled_from(["127.0.0.1", "0.0.0.0", "[::]", "[::1]", "10.0.0.1"]), st.integers(0, 65535)
+    )
+    denied = st.builds("{}.denied.example{}".format, _LABEL, st.just("") | _PORTS.map(":{}".format))
+    return st.fixed_dictionaries(
+        {},
+        optional={
+            "tcp": st.fixed_dictionaries(
+                {}, optional={"connect": _peers(), "listen": st.lists(local, max_size=2, unique=True)}
+            ),
+            "udp": st.fixed_dictionaries(
+                {}, optional={"send": _peers(), "bind": st.lists(local, max_size=2, unique=True)}
+            ),
+            "dns": st.lists(_HOST_NAME | _WILDCARD, max_size=3, unique=True),
+            "deny": st.lists(denied, max_size=3, unique=True),
+            "audit": st.sampled_from(["refusals", "all"]),
+        },
+    )
+
+
 GRANTS = st.fixed_dictionaries(
     {},
     optional={
@@ -132,7 +196,7 @@ GRANTS = st.fixed_dictionaries(
         "clocks": st.none() | _MODE | st.fixed_dictionaries({}, optional={"wall": _MODE, "monotonic": _MODE}),
         "random": st.sampled_from([None, "secure", "seeded"])
         | st.builds(lambda seed: {"seed": seed}, st.integers(0, 2**64 - 1)),
-        "sockets": st.sampled_from([None, {}, {"tcp": {}, "udp": {"send": []}, "dns": [], "deny": []}]),
+        "sockets": st.none() | sockets(),
         "http": st.sampled_from([None, []]),
     },
 )
@@ -146,6 +210,12 @@ LIMITS = st.fixed_dictionaries(
         "output": _SIZES | st.just("0B"),
         "handles": st.integers(4, 65536),
         "disk": _SIZES | st.just(0),
+        "sockets": st.integers(1, 65536),
+        "sent": _SIZES | st.just(0),
+        "received": _SIZES | st.just("0B"),
+        "connect-time": st.builds("{}{}".format, st.integers(1, 60), st.sampled_from(["ms", "s", "m"])),
+        "lookups": st.integers(1, 10_000),
+        "lookup-bytes": st.integers(0, 2**30),
         "events": st.integers(1, 1_000_000),
     },
 )

@@ -65,11 +65,14 @@ def test_a_key_that_is_missing_is_an_error(route: tuple[str | int, ...]) -> None
 @pytest.mark.parametrize("route", routes(DATA["policy"]), ids=lambda route: ".".join(map(str, route)))
 def test_a_value_of_another_type_is_an_error(route: tuple[str | int, ...]) -> None:
     """Every value has its type checked: a boolean is no number, 1 is no boolean, a number no string."""
-    for value in (True, 2.5, -1) if route[-1] != "hard_links" else (1, None, "true"):
-        if route[-1] == "deadline" and value == 2.5:
+    for value in (True, 2.5, -1) if route[-1] not in ("hard_links", "private", "audit_all") else (1, None, "true"):
+        if route[-1] in ("deadline", "connect_time") and value == 2.5:
             continue
         with pytest.raises(ValueError, match=r"."):
             policy_from_data(altered(route, "replace", value))
+
+
+_SOCKETS = ("components", 0, "grants", "sockets")
 
 
 @pytest.mark.parametrize(
@@ -92,6 +95,14 @@ def test_a_value_of_another_type_is_an_error(route: tuple[str | int, ...]) -> No
         (("components", 0, "limits", "memory"), 0, "a whole number of at least 1 is missing"),
         (("components", 0, "limits", "deadline"), -1.0, "deadline is no time"),
         (("components", 0, "limits", "deadline"), 60, "deadline is no time"),
+        (("components", 0, "limits", "connect_time"), 0.0, "connect_time is no time"),
+        ((*_SOCKETS, "connect", 0, "ports"), [1], "ports are not a first and a last one"),
+        ((*_SOCKETS, "connect", 0, "ports"), [2, 1], "ports are not a first and a last one"),
+        ((*_SOCKETS, "connect", 0, "ports"), None, "a list is missing"),
+        ((*_SOCKETS, "send", 0, "ports"), [0, 1], "a whole number of at least 1 is missing"),
+        ((*_SOCKETS, "deny", 1, "ports"), [1, 65536], "a whole number of at most 65535 is missing"),
+        ((*_SOCKETS, "listen", 0, "port"), 65536, "a whole number of at most 65535 is missing"),
+        ((*_SOCKETS, "connect", 0, "private"), 1, "a boolean is missing"),
         (("places", "version"), [1], "a place is not a line and a column"),
         (("components", 0, "extra"), 1, "a mapping has other keys than name, source, digest, grants, limits"),
     ],
@@ -117,12 +128,12 @@ def test_a_changed_value_is_found_by_the_digest(route: tuple[str | int, ...], va
 @settings(deadline=None)
 def test_no_data_makes_reading_fail_otherwise(data: Any) -> None:
     """Anything that is no policy is a ``ValueError``."""
-    for candidate in (data, {"format": 1, "sha256": "", "policy": data}):
+    for candidate in (data, {"format": codec.FORMAT, "sha256": "", "policy": data}):
         with pytest.raises(ValueError, match=r"."):
             policy_from_data(candidate)
 
 
-@pytest.mark.parametrize("version", [0, 2, True, 1.0, "1", None])
+@pytest.mark.parametrize("version", [0, 1, 3, True, 2.0, "2", None])
 def test_data_of_another_format_is_an_error(version: object) -> None:
     """A later release must not read what this one means otherwise."""
     with pytest.raises(ValueError, match=r"^the data has another format$"):

@@ -18,6 +18,7 @@ from tests.policy.policies import DIGEST, FULL, load
 
 _REPORT = ("components", "report")
 _GRANTS = (*_REPORT, "grants")
+_SOCKETS = (*_GRANTS, "sockets")
 
 CHANGES: dict[tuple[str, str], tuple[tuple[str | int, ...], Any]] = {
     ("PolicySection", "components"): (("components",), {"auth": {}}),
@@ -47,21 +48,34 @@ CHANGES: dict[tuple[str, str], tuple[tuple[str | int, ...], Any]] = {
     ("ClocksSection", "wall"): ((*_GRANTS, "clocks", "wall"), "frozen"),
     ("ClocksSection", "monotonic"): ((*_GRANTS, "clocks", "monotonic"), "frozen"),
     ("SeedSection", "seed"): ((*_GRANTS, "random", "seed"), 8),
+    ("GrantsSection", "sockets"): (_SOCKETS, {}),
+    ("SocketsSection", "tcp"): ((*_SOCKETS, "tcp"), {}),
+    ("SocketsSection", "udp"): ((*_SOCKETS, "udp"), {}),
+    ("SocketsSection", "dns"): ((*_SOCKETS, "dns"), ["**.a.b"]),
+    ("SocketsSection", "deny"): ((*_SOCKETS, "deny"), ["10.9.0.0/16", "*.a.b:1"]),
+    ("SocketsSection", "audit"): ((*_SOCKETS, "audit"), "refusals"),
+    ("TcpSection", "connect"): ((*_SOCKETS, "tcp", "connect"), ["[2001:db8::/32]:1-2"]),
+    ("TcpSection", "listen"): ((*_SOCKETS, "tcp", "listen"), ["127.0.0.2:8081"]),
+    ("UdpSection", "send"): ((*_SOCKETS, "udp", "send"), ["10.0.0.1:53"]),
+    ("UdpSection", "bind"): ((*_SOCKETS, "udp", "bind"), ["[::1]:53"]),
+    ("PeerSection", "to"): ((*_SOCKETS, "tcp", "connect", 1, "to"), "a.b:1"),
+    ("PeerSection", "private"): ((*_SOCKETS, "tcp", "connect", 1, "private"), False),
     ("LimitsSection", "memory"): ((*_REPORT, "limits", "memory"), "65MiB"),
     ("LimitsSection", "deadline"): ((*_REPORT, "limits", "deadline"), "6s"),
     ("LimitsSection", "fuel"): ((*_REPORT, "limits", "fuel"), 1),
     ("LimitsSection", "output"): ((*_REPORT, "limits", "output"), 1),
     ("LimitsSection", "handles"): ((*_REPORT, "limits", "handles"), 101),
     ("LimitsSection", "disk"): ((*_REPORT, "limits", "disk"), 1),
+    ("LimitsSection", "sockets"): ((*_REPORT, "limits", "sockets"), 9),
+    ("LimitsSection", "sent"): ((*_REPORT, "limits", "sent"), 1),
+    ("LimitsSection", "received"): ((*_REPORT, "limits", "received"), 1),
+    ("LimitsSection", "connect-time"): ((*_REPORT, "limits", "connect-time"), "3s"),
+    ("LimitsSection", "lookups"): ((*_REPORT, "limits", "lookups"), 4),
+    ("LimitsSection", "lookup-bytes"): ((*_REPORT, "limits", "lookup-bytes"), 1),
     ("LimitsSection", "events"): ((*_REPORT, "limits", "events"), 11),
 }
 """For each enforced key: another value for it in ``FULL``, which must make another policy."""
 
-_SOCKETS = (*_GRANTS, "sockets")
-_NO_SOCKETS = (
-    "components.report.grants.sockets: sockets are not enforced yet, so this grant is refused rather than ignored: "
-    "remove it, and the guest is refused every socket and name"
-)
 _NO_HTTP = (
     "components.report.grants.http: http is not enforced yet, so this grant is refused rather than ignored: "
     "remove it, and the guest is refused every request"
@@ -77,19 +91,8 @@ REFUSALS: dict[tuple[str, str], tuple[tuple[str | int, ...], Any, str]] = {
         2,
         "version: must be 1, the only version of the language, not the number 2",
     ),
-    ("GrantsSection", "sockets"): (_SOCKETS, {"dns": ["a.b"]}, _NO_SOCKETS),
     ("GrantsSection", "http"): ((*_GRANTS, "http"), ["GET https://a.example/"], _NO_HTTP),
     ("ComponentSection", "imports"): ((*_REPORT, "imports"), {"a:b/c@1.0.0": "auth"}, _NO_IMPORTS),
-    ("SocketsSection", "tcp"): (_SOCKETS, {"tcp": {"connect": ["a.b:1"]}}, _NO_SOCKETS),
-    ("SocketsSection", "udp"): (_SOCKETS, {"udp": {"send": ["a.b:1"]}}, _NO_SOCKETS),
-    ("SocketsSection", "dns"): (_SOCKETS, {"dns": ["**.a.b"]}, _NO_SOCKETS),
-    ("SocketsSection", "deny"): (_SOCKETS, {"deny": ["10.0.0.0/8"]}, _NO_SOCKETS),
-    ("TcpSection", "connect"): (_SOCKETS, {"tcp": {"connect": ["[2001:db8::/32]:1-2"]}}, _NO_SOCKETS),
-    ("TcpSection", "listen"): (_SOCKETS, {"tcp": {"listen": ["127.0.0.1:0"]}}, _NO_SOCKETS),
-    ("UdpSection", "send"): (_SOCKETS, {"udp": {"send": ["10.0.0.1:53"]}}, _NO_SOCKETS),
-    ("UdpSection", "bind"): (_SOCKETS, {"udp": {"bind": ["[::1]:53"]}}, _NO_SOCKETS),
-    ("PeerSection", "to"): (_SOCKETS, {"tcp": {"connect": [{"to": "a.b:1"}]}}, _NO_SOCKETS),
-    ("PeerSection", "private"): (_SOCKETS, {"tcp": {"connect": [{"to": "a.b:1", "private": True}]}}, _NO_SOCKETS),
 }
 """For each key that is refused: a valid value, and all that is said about it."""
 

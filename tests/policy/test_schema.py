@@ -68,6 +68,11 @@ def test_every_policy_that_loads_is_valid_under_the_schema(data: dict[str, Any])
         (("components", "report", "limits", "memory"), 1024),
         (("components", "report", "limits", "deadline"), 5),
         (("components", "report", "limits", "handles"), 3),
+        (("components", "report", "grants", "sockets", "tcp", "connect", 0), 5432),
+        (("components", "report", "grants", "sockets", "tcp", "connect", 1), {"to": "a.b:1", "public": False}),
+        (("components", "report", "grants", "sockets", "audit"), "none"),
+        (("components", "report", "limits", "connect-time"), 10),
+        (("components", "report", "limits", "lookups"), 0),
         (("components", "report", "digest"), "sha256:12"),
         (("components", "report", "imports", "clock"), "auth"),
     ],
@@ -97,7 +102,11 @@ def test_the_defaults_in_the_descriptions_are_the_defaults() -> None:
     limits = model.Limits()
     assert told.pop("fuel") == "not counted."
     assert limits.fuel is None
-    assert milliseconds_of(told.pop("deadline").rstrip(".")) / 1000 == limits.deadline
-    sizes = {key: size_of(told.pop(key).rstrip(".")) for key in ("memory", "output", "disk")}
-    assert sizes == {"memory": limits.memory, "output": limits.output, "disk": limits.disk}
-    assert told == {"handles": f"{limits.handles}.", "events": f"{limits.events}."}
+    times = {key: milliseconds_of(told.pop(key).rstrip(".")) / 1000 for key in ("deadline", "connect_time")}
+    assert times == {key: getattr(limits, key) for key in times}
+    sizes = {
+        key: size_of(told.pop(key).rstrip("."))
+        for key in ("memory", "output", "disk", "sent", "received", "lookup_bytes")
+    }
+    assert sizes == {key: getattr(limits, key) for key in sizes}
+    assert told == {key: f"{getattr(limits, key)}." for key in ("handles", "sockets", "lookups", "events")}

@@ -19,7 +19,9 @@ from sandbox.policy.model import (
     Environment,
     Grants,
     Limits,
+    Peer,
     Random,
+    Sockets,
     Stdio,
     Stream,
 )
@@ -46,11 +48,16 @@ components:
       # arguments: inherit                                        # what the caller writes after --
       # clocks: {wall: real, monotonic: real}                     # the time: real, coarse or frozen
       # random: secure                                            # {seed: 1} gives the same numbers each run
-      # sockets: {tcp: {connect: ["example.com:443"]}, udp: {send: ["192.0.2.53:53"]}, dns: ["example.com"]} # LATER
+      # sockets:                                                  # SOCKETS
+      #   tcp: {connect: ["example.com:443"]}                     # or listen: ["127.0.0.1:8080"]
+      #   udp: {send: ["192.0.2.53:53"]}                          # or bind: ["127.0.0.1:5353"]
+      #   dns: ["example.com"]                                    # NAMES
       # http: ["GET https://example.com/"]                        # LATER
     # The defaults; lower them to what it needs.
     limits: {deadline: 60s, memory: 512MiB, output: 64MiB, disk: 256MiB, handles: 256}
 """.replace("LATER", "not enforced yet: refused")
+EVERYTHING = EVERYTHING.replace("SOCKETS", "hosts and ports: names, *.example.com, addresses, 10.2.0.0/16")
+EVERYTHING = EVERYTHING.replace("NAMES", "names only to look up; those above may be looked up too")
 
 
 def facts(*imports: str, **changes: Any) -> Facts:
@@ -115,6 +122,11 @@ def test_the_comments_are_grants(tmp_path: Path) -> None:
         arguments=Arguments(),
         clocks=Clocks(wall="real", monotonic="real"),
         random=Random(),
+        sockets=Sockets(
+            connect=(Peer(host="example.com", ports=(443, 443)),),
+            send=(Peer(host="192.0.2.53", ports=(53, 53)),),
+            dns=("example.com",),
+        ),
     )
 
 
@@ -124,9 +136,10 @@ def test_only_what_is_imported_is_offered() -> None:
         facts("wasi:cli/stderr@0.2.0", "wasi:clocks/wall-clock@0.2.0", "wasi:sockets/ip-name-lookup@0.2.0"), "a", "a"
     )
     assert [line for line in text.splitlines() if line.startswith("      #")] == [
-        "      # stdio: {stderr: inherit}        # inherit, discard, capture or {file: path}",
-        "      # clocks: {wall: real}            # the time: real, coarse or frozen",
-        '      # sockets: {dns: ["example.com"]} # not enforced yet: refused',
+        "      # stdio: {stderr: inherit} # inherit, discard, capture or {file: path}",
+        "      # clocks: {wall: real}     # the time: real, coarse or frozen",
+        "      # sockets:                 # hosts and ports: names, *.example.com, addresses, 10.2.0.0/16",
+        '      #   dns: ["example.com"]   # names only to look up; those above may be looked up too',
     ]
 
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import textwrap
+
 import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sandbox.policy.load import parse_policy
+from sandbox.policy.model import Local, Peer, Sockets
 from sandbox.report.grants import merge
 
 
@@ -37,6 +41,58 @@ def test_write_includes_read(order: int) -> None:
     other = "filesystem:\n  - {host: /b, guest: /b, access: read}"
     assert merged(*[read, write][::order], other, read) == (
         "filesystem:\n  - {host: /a, guest: /a, access: write}\n  - {host: /b, guest: /b, access: read}\n"
+    )
+
+
+def test_grants_of_the_network_meet() -> None:
+    """Peers, addresses and names of several refusals are one list each, which a policy takes as it is."""
+    text = merged(
+        'sockets:\n  tcp:\n    connect:\n      - "db.internal:5432"\n',
+        'sockets:\n  tcp:\n    connect:\n      - "[2001:db8::1]:443"\n',
+        'sockets: {tcp: {connect: ["203.0.113.7:443"], listen: ["127.0.0.1:0"]}}',
+        'sockets:\n  dns: ["pool.example"]\n',
+        'sockets:\n  tcp:\n    connect:\n      - "db.internal:5432"\n',
+        'sockets:\n  udp:\n    send:\n      - "10.2.0.53:53"\n',
+        'sockets:\n  dns:\n    - "*.example.com"\n',
+    )
+    assert text == (
+        "sockets:\n"
+        "  tcp:\n"
+        "    connect:\n"
+        '      - "db.internal:5432"\n'
+        '      - "[2001:db8::1]:443"\n'
+        '      - "203.0.113.7:443"\n'
+        "    listen:\n"
+        '      - "127.0.0.1:0"\n'
+        "  dns:\n"
+        '    - "pool.example"\n'
+        '    - "*.example.com"\n'
+        "  udp:\n"
+        "    send:\n"
+        '      - "10.2.0.53:53"\n'
+    )
+    policy = "version: 1\ncomponents:\n  c:\n    grants:\n" + textwrap.indent(text, " " * 6)
+    (component,) = parse_policy(policy.encode(), file="p.yaml", directory="/").components
+    assert component.grants.sockets == Sockets(
+        connect=(
+            Peer(host="db.internal", ports=(5432, 5432)),
+            Peer(host="2001:db8::1", ports=(443, 443)),
+            Peer(host="203.0.113.7", ports=(443, 443)),
+        ),
+        listen=(Local(address="127.0.0.1", port=0),),
+        send=(Peer(host="10.2.0.53", ports=(53, 53)),),
+        dns=("pool.example", "*.example.com"),
+    )
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_a_private_peer_includes_the_same_one(order: int) -> None:
+    """A peer that was asked for with and without its private addresses is one grant: peers may not repeat."""
+    public = 'sockets:\n  tcp:\n    connect:\n      - "db.internal:5432"'
+    private = 'sockets:\n  tcp:\n    connect:\n      - {to: "db.internal:5432", private: true}'
+    other = 'sockets:\n  tcp:\n    connect:\n      - "db.internal:5433"'
+    assert merged(*[public, private][::order], other, public) == (
+        'sockets:\n  tcp:\n    connect:\n      - {to: "db.internal:5432", private: true}\n      - "db.internal:5433"\n'
     )
 
 

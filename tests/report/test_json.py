@@ -14,6 +14,8 @@ def test_outcome_as_json() -> None:
     trail = Trail(run="r", policy="p.yaml", policy_digest="", digests={}, limit=1, clock=lambda: 0.5)
     for _ in range(3):
         trail.record(Happening(name="denied", component="c", capability="x", reason="no", resource="é\x7f\n"))
+    for _ in range(2):
+        trail.record(Happening(name="allowed", component="c", capability="y", reason="yes", sent=1, seconds=0.25))
     events = trail.close(Happening(name="ended", component="c", capability="run", reason="done", exit_status=7))
     line = outcome(
         component="c", how="exited", reason=None, exit_status=7, bound=None, seconds=0.25, memory=1024, events=events
@@ -21,6 +23,7 @@ def test_outcome_as_json() -> None:
     common = {"version": 1, "timestamp": "1970-01-01T00:00:00.500000Z", "run_id": "r"}
     policy = {"policy_file": "p.yaml", "policy_digest": ""}
     denied = {"decision": "deny", "component": "c", **policy}
+    allowed = {"decision": "allow", "component": "c", **policy}
     assert json.loads(line) == {
         "version": 1,
         "component": "c",
@@ -31,6 +34,7 @@ def test_outcome_as_json() -> None:
         "seconds": 0.25,
         "memory_bytes": 1024,
         "refused": 3,
+        "allowed": 2,
         "events": [
             common
             | denied
@@ -52,9 +56,30 @@ def test_outcome_as_json() -> None:
                 "count": 1,
             },
             common
-            | denied
+            | allowed
             | {
                 "sequence": 3,
+                "event_name": "allowed",
+                "capability": "y",
+                "reason": "yes",
+                "count": 1,
+                "sent_bytes": 1,
+                "duration_us": 250_000,
+            },
+            common
+            | allowed
+            | {
+                "sequence": 4,
+                "event_name": "allowed",
+                "capability": "y",
+                "reason": "1 further use was allowed, beyond what is recorded one by one",
+                "count": 1,
+                "sent_bytes": 1,
+            },
+            common
+            | denied
+            | {
+                "sequence": 5,
                 "event_name": "folded",
                 "capability": "x",
                 "reason": "2 further calls were refused, beyond what is recorded one by one",
@@ -63,7 +88,7 @@ def test_outcome_as_json() -> None:
             common
             | policy
             | {
-                "sequence": 4,
+                "sequence": 6,
                 "event_name": "ended",
                 "component": "c",
                 "capability": "run",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -27,6 +28,8 @@ def an_event(
     resolved: str | None = None,
     grant: str | None = None,
     count: int = 1,
+    sent: int | None = None,
+    received: int | None = None,
 ) -> Event:
     return Event(
         name=name,
@@ -46,6 +49,8 @@ def an_event(
         reason=reason,
         grant=grant,
         count=count,
+        sent=sent,
+        received=received,
     )
 
 
@@ -166,6 +171,52 @@ def test_every_kind_and_component_has_its_heading() -> None:
         "\n"
         "  limits.memory  policies/miner.yaml:12\n"
         "    over 64 MiB\n"
+    )
+
+
+def test_what_was_allowed_comes_last_with_its_bytes() -> None:
+    """Allowed uses are grouped and counted as refusals are; each group has the sums of its bytes."""
+
+    def a_use(resource: str | None, capability: str = "sockets.tcp.connect", **more: Any) -> Event:
+        reason = more.pop("reason", "granted by db.internal:5432")
+        return an_event(resource, name="allowed", capability=capability, reason=reason, line=9, **more)
+
+    address = {"resolved": "10.0.0.1:5432 (db.internal)"}
+    assert shown(
+        a_use("10.0.0.1:5432", sent=100, received=2**20, **address),
+        a_use("db.internal", "dns.resolve", reason="granted by db.internal", resolved="10.0.0.1"),
+        a_use("10.0.0.1:5432", sent=1000, received=2**20, **address),
+        a_use("10.0.0.1:5432", sent=None, received=None, **address),
+        a_use(None, count=1300, sent=5, reason="1,300 further uses were allowed"),
+        an_event("/a"),
+    ) == (
+        "sandbox: 1 call of miner was refused\n"
+        "\n"
+        "  filesystem.read  policies/miner.yaml:6\n"
+        "    no grant holds this path\n"
+        "      /a\n"
+        "\n"
+        "sandbox: 1,304 uses by miner were allowed\n"
+        "\n"
+        "  sockets.tcp.connect  policies/miner.yaml:9\n"
+        "    granted by db.internal:5432\n"
+        "    1.1 KiB sent, 2.0 MiB received\n"
+        "      3x  10.0.0.1:5432 -> 10.0.0.1:5432 (db.internal)\n"
+        "\n"
+        "  dns.resolve  policies/miner.yaml:9\n"
+        "    granted by db.internal\n"
+        "      db.internal -> 10.0.0.1\n"
+        "\n"
+        "  sockets.tcp.connect  policies/miner.yaml:9\n"
+        "    1,300 further uses were allowed\n"
+        "    5 bytes sent\n"
+    )
+
+
+def test_one_allowed_use() -> None:
+    """A single one is told as one, and suggests no grant."""
+    assert shown(an_event("a.b", name="allowed", capability="dns.resolve", reason="granted by a.b")) == (
+        "sandbox: 1 use by miner was allowed\n\n  dns.resolve  policies/miner.yaml:6\n    granted by a.b\n      a.b\n"
     )
 
 

@@ -1,0 +1,101 @@
+"""The plan on a page: what ``--plan`` prints of the network."""
+
+from __future__ import annotations
+
+import pytest
+
+from sandbox.component import Export, Facts, Import
+from sandbox.host import Host
+from sandbox.plan import make_plan
+from sandbox.policy.load import parse_policy
+from sandbox.report.plan import plan_text
+
+BASE = "version: 1\ncomponents: {c: {source: /c.wasm, grants: {sockets: %s}, limits: %s}}"
+
+
+def text(sockets: str, limits: str = "{}") -> str:
+    """The page of a component that imports sockets, with ``sockets`` and ``limits`` as its policy has them."""
+    policy = parse_policy((BASE % (sockets, limits)).encode(), file="p.yaml", directory="/p")
+    facts = Facts(
+        path="/c.wasm",
+        kind="component",
+        size=10,
+        digest="sha256:" + "a" * 64,
+        imports=(Import(name="wasi:sockets/tcp@0.2.3", kind="instance"),),
+        exports=(Export(name="wasi:cli/run@0.2.3", kind="instance"),),
+    )
+    return plan_text(make_plan(policy, policy.components[0], facts, Host()))
+
+
+def part(page: str, heading: str) -> list[str]:
+    """The lines under a heading of the page."""
+    return page.partition(f"{heading}:\n")[2].partition("\n\n")[0].splitlines()
+
+
+def network(page: str) -> list[str]:
+    """What the page says of the network."""
+    lines = part(page, "It gets")
+    (start,) = (number for number, line in enumerate(lines) if line.startswith("  network "))
+    return [
+        line.removeprefix("  network".ljust(15) if number == 0 else " " * 15)
+        for number, line in enumerate(lines[start:])
+    ]
+
+
+@pytest.mark.parametrize("sockets", ["", "{}", "{deny: [10.0.0.0/8], audit: all}"])
+def test_no_network(sockets: str) -> None:
+    """Where nothing of the network is granted, one word says so, and no bound of it is shown."""
+    page = text(sockets)
+    assert network(page) == ["none"]
+    assert [line.split()[0] for line in part(page, "Bounds")] == [
+        "memory",
+        "deadline",
+        "fuel",
+        "output",
+        "handles",
+        "disk",
+        "events",
+    ]
+    assert part(page, "It imports") == ["  wasi:sockets/tcp@0.2.3                       refused, call by call"]
+
+
+def test_the_network_in_words() -> None:
+    """Each grant of the network is a line; what widens it is said in words."""
+    page = text(
+        "{tcp: {connect: ['*.a.com:443', {to: 'metrics:9090-9099', private: true}, '[2001:db8::/32]:1-65535'],"
+        " listen: ['127.0.0.1:8080', '0.0.0.0:80', '[::1]:0']},"
+        " udp: {send: ['10.2.0.53:53'], bind: ['[::]:0']},"
+        " dns: [db.example, '**.b.com'], deny: ['**.internal', '[fd00::/8]:22', '10.0.0.0/24:1-1023'], audit: all}"
+    )
+    assert network(page) == [
+        "connects by TCP to *.a.com:443",
+        "connects by TCP to metrics:9090-9099, at private addresses too",
+        "connects by TCP to [2001:db8::/32]:1-65535",
+        "accepts TCP at 127.0.0.1:8080",
+        "accepts TCP at 0.0.0.0:80, every address of this machine",
+        "accepts TCP at [::1], a port that the system chooses",
+        "exchanges UDP with 10.2.0.53:53",
+        "receives UDP from anyone at [::], every address of this machine, a port that the system chooses",
+        "looks up db.example, **.b.com",
+        "never reaches **.internal",
+        "never reaches [fd00::/8]:22",
+        "never reaches 10.0.0.0/24:1-1023",
+        "what is allowed is recorded as well",
+    ]
+    assert part(page, "It imports") == ["  wasi:sockets/tcp@0.2.3                       served by the broker"]
+
+
+def test_the_bounds_of_the_network() -> None:
+    """Each limit of the network is shown with what it counts."""
+    page = text(
+        "{dns: [a.b]}",
+        "{sockets: 1000, sent: 1MiB, received: 1GB, connect-time: 500ms, lookups: 2000, lookup-bytes: 100}",
+    )
+    assert part(page, "Bounds")[6:] == [
+        "  sockets      1,000 open at once",
+        "  sent         1 MiB over sockets",
+        "  received     1,000,000,000 bytes over sockets",
+        "  connecting   0.5 s for each connection and each look-up",
+        "  look-ups     2,000 a second, 100 bytes of names in all",
+        "  events       1,000 refusals one by one, further ones counted",
+    ]
