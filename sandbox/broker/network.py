@@ -12,7 +12,7 @@ import socket
 import time as clock
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from sandbox.audit.events import Happening
@@ -74,6 +74,8 @@ class _Object:
     """Held here while it is bound only, or connecting; the worker has it afterwards."""
     local: tuple[Address, int] | None = None
     """Where the guest asked to be bound."""
+    end: tuple[Address, int] | None = None
+    """Where it is bound."""
     anyone: bool = False
     """Whether it was granted to receive from anyone."""
     expires: float = 0.0
@@ -113,6 +115,8 @@ class Broker:
         self._objects: dict[int, _Object] = {}
         self._connecting: dict[int, int] = {}
         """File descriptor -> object."""
+        self._serving: dict[int, tuple[Protocol, Verdict]] = {}
+        """Objects that others may reach, and what allowed that."""
         self._lookups: dict[int, _Lookup] = {}
         """Lookups that are not answered yet, by a number of their own: one that a worker chose could come twice, and
         join the answer for one name to another."""
@@ -124,13 +128,7 @@ class Broker:
         self.bounds: set[str] = set()
         """Bounds that were reached while the guest went on: ``limits.lookups`` ..."""
 
-    def request(self, time: float, site: Site, number: int, op: str, args: dict[str, Any]) -> None:
-        """Serve what the worker asks. Raises ``LookupError``, ``TypeError`` or ``ValueError`` for nonsense."""
-        if type(time) not in (int, float) or not 0 <= time < 1 << 35 or type(number) is not int:
-            raise ValueError("no time or number of a request")
-        if not isinstance(args, dict):
-            raise TypeError("arguments are named")
-        serve: dict[str, Callable[[_Request, int, dict[str, Any]], None]] = {
+        self._serve: dict[str, Callable[[_Request, int, dict[str, Any]], None]] = {
             "bind": self._bind,
             "connect": self._connect,
             "listen": self._listen,
@@ -139,7 +137,14 @@ class Broker:
             "peer": self._peer,
             "closed": self._closed,
         }
-        serve[op](_Request(float(time), site, number), _whole(args, "object", 1, MAX_OBJECT), args)
+
+    def request(self, time: float, site: Site, number: int, op: str, args: dict[str, Any]) -> None:
+        """Serve what the worker asks. Raises ``LookupError``, ``TypeError`` or ``ValueError`` for nonsense."""
+        if type(time) not in (int, float) or not 0 <= time < 1 << 35 or type(number) is not int:
+            raise ValueError("no time or number of a request")
+        if not isinstance(args, dict):
+            raise TypeError("arguments are named")
+        self._serve[op](_Request(float(time), site, number), _whole(args, "object", 1, MAX_OBJECT), args)
 
     def watch(self, poll: select.poll) -> None:
         """Register everything that is waited for."""
@@ -206,10 +211,13 @@ class Broker:
             return self._failed(story, error)
         bound = self._objects[number] = _Object(protocol, family, "bound", story, local=(written, port))
         done: dict[str, Any] = {"state": "done", "local": _end(made.getsockname())}
+        bound.end = parse(done["local"][0]), done["local"][1]
         if protocol == "tcp":
             bound.socket = made
             return self._reply(asked.number, done, [])
         bound.anyone = done["anyone"] = self._rules.local(protocol, written, port).allowed
+        if bound.anyone:
+            self._serving[number] = protocol, verdict
         return self._hand_over(asked, made, done)
 
     def _connect(self, asked: _Request, number: int, args: dict[str, Any]) -> None:
@@ -221,6 +229,8 @@ class Broker:
         elif bound.socket is None or bound.stage != "bound" or bound.family != family:
             raise ValueError("the socket cannot be connected any more")
         verdict = self._rules.peer("tcp", written, port, self._names)
+        if not verdict.allowed:
+            verdict = self._own(written, port) or verdict
         story = self._story(asked, "sockets.tcp.connect", verdict, written, port)
         if not verdict.allowed:
             return self._refuse(story)
@@ -245,9 +255,31 @@ class Broker:
         bound.stage, bound.story, bound.socket = "connecting", story, made
         bound.expires = story.began + self._plan.limits.connect_time
         self._connecting[made.fileno()] = number
+        if code == 0 or kernel.is_ready(made, select.POLLOUT):
+            # On the same machine it is over before the call returns: one answer says so, where it went well.
+            try:
+                made.getpeername()
+            except OSError:
+                pass
+            else:
+                return self._connected(number, made)
         self._reply(asked.number, {"state": "started"}, [])
-        if code == 0:
-            self._finish_connect(number)
+
+    def _own(self, written: Address, port: int) -> Verdict | None:
+        """On connecting to where this run itself listens, which leads to nobody else; a denial holds here as well.
+
+        Event loops wake themselves by such a connection.
+        """
+        if not self._rules.remote(written, port).allowed:
+            return None
+        for served in self._objects.values():
+            if served.stage == "listening" and served.end == (written, port):
+                return Verdict(
+                    allowed=True,
+                    reason="allowed by the policy: the component itself listens there",
+                    route=served.story.verdict.route,
+                )
+        return None
 
     def _finish_connect(self, number: int) -> None:
         connecting = self._objects[number]
@@ -262,26 +294,31 @@ class Broker:
                 return  # it was another socket that was ready, whose number this one has now
             code = error.errno or errno.ENOTCONN
         if code != 0:
-            self._end_connect(number)
+            self._drop(number)
             return self._failed(connecting.story, OSError(code, ""))
+        self._connected(number, made)
+
+    def _connected(self, number: int, made: socket.socket) -> None:
+        connected = self._objects[number]
         del self._connecting[made.fileno()]
-        connecting.stage, connecting.socket = "connected", None
-        self._hand_over(connecting.story.asked, made, {"state": "done", "local": _end(made.getsockname())})
+        connected.stage, connected.socket = "connected", None
+        self._hand_over(connected.story.asked, made, {"state": "done", "local": _end(made.getsockname())})
 
     def _overdue_connect(self, number: int) -> None:
         connecting = self._objects[number]
-        self._end_connect(number)
+        self._drop(number)
         story, seconds = connecting.story, self._plan.limits.connect_time
         reason = f"connecting took longer than the {seconds:g} s that the policy allows"
         self._limit(story.asked, "connect-time", reason, story.resource, story.resolved)
         self._fail(story.asked, "timeout")
         self._tell(story, 0, 0, "; it failed: timeout")
 
-    def _end_connect(self, number: int) -> None:
-        connecting = self._objects.pop(number)
-        if connecting.socket is not None:
-            self._connecting.pop(connecting.socket.fileno(), None)
-            connecting.socket.close()
+    def _drop(self, number: int) -> None:
+        gone = self._objects.pop(number)
+        self._serving.pop(number, None)
+        if gone.socket is not None:
+            self._connecting.pop(gone.socket.fileno(), None)
+            gone.socket.close()
 
     def _listen(self, asked: _Request, number: int, args: dict[str, Any]) -> None:
         backlog = _whole(args, "backlog", 0, 1 << 64)
@@ -297,7 +334,10 @@ class Broker:
             made.listen(max(1, min(backlog, MAX_BACKLOG)))
         except OSError as error:
             return self._failed(story, error)
+        if bound.end is not None and bound.end[1] != bound.local[1]:
+            story = replace(story, resolved=shown(*bound.end))  # the system chose the port
         bound.stage, bound.story, bound.socket = "listening", story, None
+        self._serving[number] = "tcp", verdict
         self._hand_over(asked, made, {"state": "done"})
 
     def _send(self, asked: _Request, number: int, args: dict[str, Any]) -> None:
@@ -321,12 +361,11 @@ class Broker:
             raise TypeError("accepted is a flag")
         verdict = self._rules.remote(written, port)
         capability = "sockets.tcp.accept" if protocol == "tcp" else "sockets.udp.receive"
-        if verdict.allowed:
-            # It came to a place that a rule opened: that one allowed it.
-            opened = [o for o in self._objects.values() if o.stage == "listening" or (o.anyone and o.protocol == "udp")]
-            served = [o.story.verdict for o in opened if o.protocol == protocol]
-            same = len({v.route for v in served}) == 1
-            verdict = served[0] if same else Verdict(allowed=True, reason=verdict.reason, route="sockets")
+        if verdict.allowed and self._tells:
+            # It came to a place that a rule opened: that one allowed it, where it can have been no other.
+            opened = {served.route: served for of, served in self._serving.values() if of == protocol}
+            if len(opened) == 1:
+                (verdict,) = opened.values()
         story = self._story(asked, capability, verdict, written, port)
         if not verdict.allowed:
             return self._refuse(story)
@@ -359,10 +398,12 @@ class Broker:
     def _forget(self, number: int, sent: int | None, received: int | None, why: str | None) -> None:
         """Close what is held of a socket, and tell what it did; ``why``: where the guest did not close it itself."""
         gone = self._objects[number]
-        self._end_connect(number)
+        self._drop(number)
         if gone.stage == "connecting":
             return self._tell(gone.story, 0, 0, f"; {why or 'it was given up'} before it was connected")
         end = f"; {why} before it was closed" if why else ""
+        if gone.stage == "listening":
+            sent = received = None  # those that it accepted have
         if gone.protocol == "tcp" or gone.anyone or len(gone.sends) != 1:
             self._tell(gone.story, sent, received, end)
             sent = received = None  # nobody counts by destination

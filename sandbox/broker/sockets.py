@@ -18,6 +18,21 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol, TypeAlias
 
+from sandbox.broker.layout import (
+    NO_ADDRESS,
+    Peer,
+    Words,
+    in_memory,
+    ip_address,
+    shown,
+    socket_address,
+    spread,
+    u32,
+    u64,
+    zoned,
+)
+from sandbox.broker.options import OPTIONS
+
 ERROR_CODES = (
     "unknown",
     "access-denied",
@@ -47,9 +62,6 @@ Answer: TypeAlias = tuple[int, str]
 """0 and the bytes of a result; or 1 and more, the number of an error code, and nothing."""
 Row: TypeAlias = list[Any]
 """A site of the guard's, as data: interface, function, capability, whether it sends an address."""
-Peer: TypeAlias = tuple[str, int]
-"""An address in text, without brackets, and a port."""
-Words: TypeAlias = tuple[int, ...]
 Buffer: TypeAlias = bytes | bytearray | memoryview
 
 CODE = {name: number for number, name in enumerate(ERROR_CODES)}
@@ -130,7 +142,6 @@ SOCKET, INPUT, OUTPUT = 1, 2, 4
 """The handles that a guest holds of a socket; it is closed when they are all gone."""
 
 _NOTHING = memoryview(b"")
-_BLANK_ADDRESS = bytes(20)
 _UNSPECIFIED = ("0.0.0.0", "::")  # noqa: S104 - compared with, not bound
 
 
@@ -173,7 +184,8 @@ class _Socket:
 
 class _Tcp(_Socket):
     __slots__ = (
-        "failure", "finishes", "pending", "reading", "received", "recv_into", "remote", "result", "send", "sent", "writing",
+        "failure", "finishes", "pending", "reading", "received", "recv_into", "remote", "result", "send", "sent",
+        "writing",
     )  # fmt: skip
     protocol = "tcp"
 
@@ -285,7 +297,7 @@ class _Lookup:
         if result["state"] != "done":
             self.result = _code(result)
         else:
-            self.result = [_ip_address(text) for text in result["addresses"]][::-1]
+            self.result = [ip_address(text) for text in result["addresses"]][::-1]
 
 
 class Sockets:
@@ -391,7 +403,8 @@ class Sockets:
             return _closed(s)
         s.sent += done
         if done == size:
-            return 0
+            # Where a socket may hold less than the guard takes for granted, it is to ask each time.
+            return 0 if self.permit == PERMIT else PENDING
         s.pending = memoryview(bytes(data[done:]))
         self.flushing[s.number] = s
         if not blocking:
@@ -431,7 +444,7 @@ class Sockets:
             u.routes[to] = peer
         raw = data.encode("latin-1")
         if len(raw) > self.sent_left:
-            self._bound(u.row, "sent", _shown(peer))
+            self._bound(u.row, "sent", shown(peer))
             return ACCESS_DENIED
         try:
             if u.remote is None:
@@ -559,14 +572,15 @@ class Sockets:
                 s.reading = False
                 return _failure(error)
             s.reading = False
-            if more:
-                self._bound(s.row, "received", s.remote)
-            return CLOSED
+            if not more:
+                return CLOSED
+            self._bound(s.row, "received", s.remote)
+            return FAILED + CODE["access-denied"]  # else what came so far would pass for the whole
 
     def _sent_enough(self, s: _Tcp) -> int:
         """Close a stream that would go beyond the bound on sent bytes."""
         self._bound(s.row, "sent", s.remote)
-        s.writing = False
+        s.writing, s.failure = False, FAILED + CODE["access-denied"]
         return _closed(s)
 
     # Objects.
@@ -671,14 +685,14 @@ class Sockets:
         if number is None:
             return NEW_SOCKET_LIMIT, ""
         self.tcp[number] = _Tcp(number, 6 if words[0] & 1 else 4, row)
-        return 0, _u32(number)
+        return 0, u32(number)
 
     def _create_udp(self, _: int, row: Row, words: Words, __: str) -> Answer:
         number = self._number(row)
         if number is None:
             return NEW_SOCKET_LIMIT, ""
         self.udp[number] = _Udp(number, 6 if words[0] & 1 else 4, row)
-        return 0, _u32(number)
+        return 0, u32(number)
 
     def _number(self, row: Row) -> int | None:
         if self._is_full():
@@ -699,7 +713,7 @@ class Sockets:
     def _start_bind(self, s: _Tcp | _Udp, row: Row, words: Words) -> Answer:
         if s.state != UNBOUND:
             return INVALID_STATE, ""
-        address, port = _spread(words[1:])
+        address, port = spread(words[1:])
         args = {
             "object": s.number,
             "protocol": s.protocol,
@@ -732,7 +746,7 @@ class Sockets:
             return CONCURRENCY_CONFLICT, ""
         if s.state not in (UNBOUND, BOUND):
             return INVALID_STATE, ""
-        address, port = _spread(words[1:])
+        address, port = spread(words[1:])
         args = {"object": s.number, "family": s.family, "address": address, "port": port, "options": s.options}
         result, descriptor = self._ask(row, "connect", args, s)
         if result["state"] in ("refused", "failed"):
@@ -740,7 +754,7 @@ class Sockets:
             if code not in (ACCESS_DENIED, INVALID_ARGUMENT):
                 s.state = DEAD  # it was tried
             return code, ""
-        s.row, s.remote, s.known = row, _shown((address, port)), True
+        s.row, s.remote, s.known = row, shown((address, port)), True
         s.state = CONNECTING
         if result["state"] == "done":
             s.conclude(result, descriptor)
@@ -758,7 +772,7 @@ class Sockets:
             return s.result, ""
         _configure(s)
         s.open()
-        return 0, _u32(s.number) * 2
+        return 0, u32(s.number) * 2
 
     def _start_listen(self, s: _Tcp, row: Row, _: Words) -> Answer:
         if s.state != BOUND:
@@ -791,7 +805,7 @@ class Sockets:
                 poll.register(s.fd, select.POLLIN)
                 if not poll.poll(0):
                     return WOULD_BLOCK, ""
-                self._bound(row, "sockets", _shown(s.local))
+                self._bound(row, "sockets", shown(s.local))
                 return NEW_SOCKET_LIMIT, ""
             try:
                 connection, address = s.socket.accept()
@@ -804,11 +818,11 @@ class Sockets:
             new = _Tcp(number, s.family, row)
             if self._is_welcome(new, address, row, accepted=True):
                 new.take(connection)
-                new.remote = _shown(address[:2])
+                new.remote = shown(address[:2])
                 new.open()
                 self.tcp[number] = new
                 self.open += 1
-                return 0, _u32(number) * 3
+                return 0, u32(number) * 3
             connection.close()
         return WOULD_BLOCK, ""
 
@@ -819,7 +833,7 @@ class Sockets:
         args = {
             "object": s.number,
             "protocol": s.protocol,
-            "address": _zoned(address),
+            "address": zoned(address),
             "port": address[1],
             "accepted": accepted,
         }
@@ -831,9 +845,9 @@ class Sockets:
         if s.state not in (BOUND, LISTENING, CONNECTED):
             return INVALID_STATE, ""
         if s.socket is None:
-            return 0, _socket_address(s.local)
+            return 0, socket_address(s.local)
         try:
-            return 0, _socket_address(s.socket.getsockname())
+            return 0, socket_address(s.socket.getsockname())
         except OSError as error:
             return _error(error), ""
 
@@ -841,7 +855,7 @@ class Sockets:
         if s.socket is None or (s.state != CONNECTED if isinstance(s, _Tcp) else s.remote is None):
             return INVALID_STATE, ""
         try:
-            return 0, _socket_address(s.socket.getpeername())
+            return 0, socket_address(s.socket.getpeername())
         except OSError as error:
             return _error(error), ""
 
@@ -870,7 +884,7 @@ class Sockets:
         name = _option_name(row)
         if s.state == DEAD:
             return INVALID_STATE, ""
-        option = _OPTIONS[name]
+        option = OPTIONS[name]
         if s.socket is None:
             value = s.options.get(name, option.default(s))
         else:
@@ -884,7 +898,7 @@ class Sockets:
         name = _option_name(row)
         if s.state == DEAD:
             return INVALID_STATE, ""
-        option = _OPTIONS[name]
+        option = OPTIONS[name]
         value = words[0]
         if not option.takes(value):
             return INVALID_ARGUMENT, ""
@@ -920,7 +934,7 @@ class Sockets:
             return INVALID_STATE, ""  # the streams before have to be dropped first
         peer = None
         if words[0]:
-            peer = _spread(words[1:])
+            peer = spread(words[1:])
             code = self._judge(u, row, peer)
             if code:
                 return code, ""
@@ -934,13 +948,13 @@ class Sockets:
         u.routes.clear()
         u.row, u.remote, u.blocked = row, peer, False
         u.live |= INPUT | OUTPUT
-        return 0, _u32(u.number) * 2
+        return 0, u32(u.number) * 2
 
     def _route(self, u: _Udp, to: bytes) -> tuple[int, Peer | None]:
         """Where a datagram goes, or an error code."""
         if not to[0]:
             return INVALID_ARGUMENT, u.remote
-        peer = _in_memory(to[4:])
+        peer = in_memory(to[4:])
         row = [u.row[0], "[method]outgoing-datagram-stream.send", "sockets.udp.send", True]
         code = self._judge(u, row, peer)
         if code:
@@ -981,11 +995,11 @@ class Sockets:
             if not heard:
                 continue
             if len(data) > self.received_left:
-                self._bound(row, "received", _shown(peer))
+                self._bound(row, "received", shown(peer))
                 return ACCESS_DENIED, ""
             self.received_left -= len(data)
             u.received += len(data)
-            return 0, _socket_address(address) + data.decode("latin-1")
+            return 0, socket_address(address) + data.decode("latin-1")
         return WAITS
 
     def _is_heard(self, u: _Udp, peer: Peer, address: Any, row: Row) -> bool:
@@ -1001,7 +1015,7 @@ class Sockets:
             poll = select.poll()
             poll.register(u.fd, select.POLLOUT)
             u.blocked = not poll.poll(0)
-        return 0, _u64(0 if u.blocked else MAX_DATAGRAMS)
+        return 0, u64(0 if u.blocked else MAX_DATAGRAMS)
 
     def _resolve(self, _: int, row: Row, __: Words, text: str) -> Answer:
         number = self._new()
@@ -1017,7 +1031,7 @@ class Sockets:
         if result["state"] == "done":
             lookup.conclude(result, descriptor)
         self.lookups[number] = lookup
-        return 0, _u32(number)
+        return 0, u32(number)
 
     def _next_address(self, lookup: _Lookup, _: Row, __: Words) -> Answer:
         if lookup.result is None:
@@ -1026,87 +1040,7 @@ class Sockets:
             return WOULD_BLOCK, ""
         if isinstance(lookup.result, int):
             return lookup.result, ""
-        return 0, (lookup.result.pop() if lookup.result else _BLANK_ADDRESS).decode("latin-1")
-
-
-class _Option:
-    """A socket option: its size as a result, its place in the kernel, its bounds, and what it is at first."""
-
-    def __init__(
-        self, size: int, level: int, name: int, *, least: int = 0, most: int = 1, first: int = 0, unit: int = 1
-    ) -> None:
-        self.size, self.level, self.name = size, level, name
-        self.least, self.most, self.first, self.unit = least, most, first, unit
-
-    def place(self, _: _Socket) -> tuple[int, int]:
-        return self.level, self.name
-
-    def default(self, _: _Socket) -> int:
-        return self.first * self.unit
-
-    def takes(self, value: int) -> bool:
-        return value != 0
-
-    def clamp(self, value: int) -> int:
-        """``value`` within the bounds, and a whole number of units."""
-        return max(self.least, min(-(-value // self.unit), self.most)) * self.unit
-
-    def kernel(self, value: int) -> int:
-        return value // self.unit
-
-    def value(self, kernel: int) -> int:
-        return kernel * self.unit
-
-
-class _HopLimit(_Option):
-    def place(self, s: _Socket) -> tuple[int, int]:
-        if s.family == 6:
-            return socket.IPPROTO_IPV6, socket.IPV6_UNICAST_HOPS
-        return self.level, self.name
-
-    def takes(self, value: int) -> bool:
-        return value & 0xFF != 0
-
-    def clamp(self, value: int) -> int:
-        return value & 0xFF
-
-
-class _Flag(_Option):
-    def takes(self, _: int) -> bool:
-        return True
-
-    def clamp(self, value: int) -> int:
-        return int(bool(value))
-
-    def value(self, kernel: int) -> int:
-        return int(bool(kernel))
-
-
-class _Buffer(_Option):
-    """A size of a buffer: Linux doubles what is set, to have room for what it notes itself, and answers that."""
-
-    def default(self, s: _Socket) -> int:
-        return self.first if s.protocol == "tcp" else 106496
-
-    def value(self, kernel: int) -> int:
-        return kernel // 2
-
-
-SECOND = 1_000_000_000
-_OPTIONS: dict[str, _Option] = {
-    "keep-alive-enabled": _Flag(1, socket.SOL_SOCKET, socket.SO_KEEPALIVE),
-    "keep-alive-idle-time": _Option(
-        8, socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, least=1, most=32767, first=7200, unit=SECOND
-    ),
-    "keep-alive-interval": _Option(
-        8, socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, least=1, most=32767, first=75, unit=SECOND
-    ),
-    "keep-alive-count": _Option(4, socket.IPPROTO_TCP, socket.TCP_KEEPCNT, least=1, most=127, first=9),
-    "hop-limit": _HopLimit(1, socket.IPPROTO_IP, socket.IP_TTL, first=64),
-    "receive-buffer-size": _Buffer(8, socket.SOL_SOCKET, socket.SO_RCVBUF, least=1152, most=4 << 20, first=65536),
-    "send-buffer-size": _Buffer(8, socket.SOL_SOCKET, socket.SO_SNDBUF, least=2304, most=4 << 20, first=8192),
-}
-"""What holds as long as there is no socket yet is Linux's own choice; then its socket answers."""
+        return 0, (lookup.result.pop() if lookup.result else NO_ADDRESS).decode("latin-1")
 
 
 def _option_name(row: Row) -> str:
@@ -1118,7 +1052,7 @@ def _configure(s: _Tcp) -> None:
     """Set what was set before there was a socket; where the supervisor has done so, once more."""
     assert s.socket is not None
     for name, value in s.options.items():
-        option = _OPTIONS.get(name)
+        option = OPTIONS.get(name)
         if option is not None:
             try:
                 s.socket.setsockopt(*option.place(s), option.kernel(value))
@@ -1168,63 +1102,6 @@ def _milliseconds(nanoseconds: int) -> int | None:
     return None if nanoseconds == FOR_EVER else min(-(-nanoseconds // 1_000_000), LONGEST_POLL)
 
 
-def _u32(value: int) -> str:
-    return value.to_bytes(4, "little").decode("latin-1")
-
-
-def _u64(value: int) -> str:
-    return value.to_bytes(8, "little").decode("latin-1")
-
-
-def _shown(peer: Peer) -> str:
-    return f"[{peer[0]}]:{peer[1]}" if ":" in peer[0] else f"{peer[0]}:{peer[1]}"
-
-
-def _zoned(address: Any) -> str:
-    """The address of a peer as the kernel gives it, with its zone's number where it has one."""
-    return f"{address[0]}%{address[3]}" if len(address) == 4 and address[3] else str(address[0])
-
-
-def _text(packed: bytes, scope: int) -> str:
-    text = socket.inet_ntop(socket.AF_INET6, packed)
-    return f"{text}%{scope}" if scope else text
-
-
-def _spread(words: Words) -> Peer:
-    """The ``ip-socket-address`` in twelve core parameters; its flow is of no account."""
-    family, port, *rest = words
-    if family & 1 == 0:
-        return ".".join(str(x & 0xFF) for x in rest[:4]), port & 0xFFFF
-    return _text(struct.pack(">8H", *(x & 0xFFFF for x in rest[1:9])), rest[9] & 0xFFFF_FFFF), port & 0xFFFF
-
-
-def _in_memory(data: bytes) -> Peer:
-    """The ``ip-socket-address`` in 32 bytes."""
-    if data[0] == 0:
-        return socket.inet_ntop(socket.AF_INET, data[6:10]), int.from_bytes(data[4:6], "little")
-    groups = struct.unpack_from("<8H", data, 12)
-    scope = int.from_bytes(data[28:32], "little")
-    return _text(struct.pack(">8H", *groups), scope), int.from_bytes(data[4:6], "little")
-
-
-def _socket_address(address: Any) -> str:
-    """An address as Python's sockets have it, as an ``ip-socket-address`` in memory."""
-    host, port, *more = address
-    if ":" not in host:
-        return struct.pack("<B3xH4s22x", 0, port, socket.inet_aton(host)).decode("latin-1")
-    flow, scope = more or (0, 0)
-    groups = struct.unpack(">8H", socket.inet_pton(socket.AF_INET6, host.partition("%")[0]))
-    return struct.pack("<B3xH2xI8HI", 1, port, flow, *groups, scope).decode("latin-1")
-
-
-def _ip_address(text: str) -> bytes:
-    """An address as an ``option<ip-address>`` in memory."""
-    if ":" not in text:
-        return struct.pack("<BxBx4s12x", 1, 0, socket.inet_aton(text))
-    groups = struct.unpack(">8H", socket.inet_pton(socket.AF_INET6, text))
-    return struct.pack("<BxBx8H", 1, 1, *groups)
-
-
 _Handler: TypeAlias = Callable[[Sockets, int, Row, Words, str], Answer]
 
 
@@ -1240,7 +1117,7 @@ def _of_lookup(method: Callable[[Sockets, _Lookup, Row, Words], Answer]) -> _Han
     return lambda sockets, number, row, words, _: method(sockets, sockets.lookups[number], row, words)
 
 
-_TCP_OPTIONS = tuple(_OPTIONS)
+_TCP_OPTIONS = tuple(OPTIONS)
 _UDP_OPTIONS = ("unicast-hop-limit", "receive-buffer-size", "send-buffer-size")
 _HANDLERS: dict[str, _Handler] = {
     "create-tcp-socket": Sockets._create_tcp,

@@ -52,22 +52,17 @@ HOST: dict[str, ty.Function] = {
     "config": ty.Function((), ty.Tuple((ty.U32, ty.U64, ty.STRING))),
     "seed": ty.Function((), ty.U64),
     "exit": ty.Function((("status", ty.U32),), None),
-    "socket": ty.Function(
-        (("site", ty.U32), ("object", ty.U32), ("words", ty.STRING), ("text", ty.STRING)),
-        ty.Tuple((ty.U32, ty.STRING)),
-    ),
+    "socket": ty.Function((("call", ty.U64), ("words", ty.STRING), ("text", ty.STRING)), ty.STRING),
     "secret": ty.Function((), ty.STRING),
     "locate": ty.Function((("offset", ty.U32),), ty.U32),
-    "receive": ty.Function((("object", ty.U32), ("blocking", ty.U32), ("offset", ty.U32), ("length", ty.U32)), ty.U64),
-    "receive-text": ty.Function(
-        (("object", ty.U32), ("blocking", ty.U32), ("length", ty.U32)), ty.Tuple((ty.U32, ty.STRING))
-    ),
-    "send": ty.Function((("object", ty.U32), ("blocking", ty.U32), ("offset", ty.U32), ("length", ty.U32)), ty.U32),
-    "send-text": ty.Function((("object", ty.U32), ("blocking", ty.U32), ("data", ty.STRING)), ty.U32),
+    "receive": ty.Function((("stream", ty.U64), ("place", ty.U64)), ty.U64),
+    "receive-text": ty.Function((("stream", ty.U64), ("length", ty.U32)), ty.Tuple((ty.U32, ty.STRING))),
+    "send": ty.Function((("stream", ty.U64), ("place", ty.U64)), ty.U32),
+    "send-text": ty.Function((("stream", ty.U64), ("data", ty.STRING)), ty.U32),
     "room": ty.Function((("object", ty.U32),), ty.U64),
     "datagram": ty.Function((("object", ty.U32), ("to", ty.STRING), ("data", ty.STRING)), ty.U32),
     "wait": ty.Function((("what", ty.STRING), ("nanoseconds", ty.U64)), ty.STRING),
-    "drop": ty.Function((("object", ty.U32), ("side", ty.U32)), None),
+    "drop": ty.Function((("handle", ty.U64),), None),
 }
 """What a guard may ask of the host. Text crosses as Latin-1, one character a byte, whatever the bytes are.
 
@@ -76,11 +71,14 @@ answers a grant and a path from its root, or, with the highest bit set, the erro
 has recorded the denial. ``route-pair`` does so for two paths below one grant.
 
 Sockets are numbered objects of the worker's. ``socket`` carries out a function of ``wasi:sockets``: its parameters come
-as core values of eight bytes each, a string apart; it answers 0 and the result's bytes as the Canonical ABI lays them
-out, with numbers where handles are, or 1 and more for an error code. ``receive``, ``send`` and ``room`` answer a
-status: see ``streams``. The bytes themselves lie in the guard's memory, if the host has found it by the ``secret`` that
-the guard keeps there, or go as text. ``wait`` takes a word of four bytes for each object and side that is waited for,
-and answers a byte for each: whether it is ready.
+as core values of eight bytes each, a string apart; it answers a zero and the result's bytes as the Canonical ABI lays
+them out, with numbers where handles are, or one character, the error code and one more. ``receive``, ``send`` and
+``room`` answer a status: see ``streams``. The bytes themselves lie in the guard's memory, if the host has found it by
+the ``secret`` that the guard keeps there, or go as text. ``wait`` takes a word of four bytes for each object and side
+that is waited for, and answers a byte for each: whether it is ready.
+
+Each parameter takes the binding microseconds, so two that have 32 bits go as one: a site and an object, a flag that the
+call may wait and an object, an offset and a length, a side and an object.
 """
 
 

@@ -11,8 +11,8 @@ from typing import TypeAlias
 from sandbox.guard import types as ty
 from sandbox.guard.builder import BROKERED, Builder, Kind
 from sandbox.guard.reflect import Unsupported
-from sandbox.guard.state import AUXILIARY, PATH_MAX, RESULT, SCRATCH
-from sandbox.guard.streams import forget_clear
+from sandbox.guard.state import PATH_MAX, RESULT, SCRATCH
+from sandbox.guard.streams import CODE, DATA, LENGTH, NOTHING, ask, forget_clear
 from sandbox.guard.waits import READABLE, STATE, WRITABLE, subscribe
 from sandbox.guard.wat import get
 
@@ -275,9 +275,8 @@ def _pass_on(b: Builder, interface: int, name: str, function: ty.Function, resou
     core = signature.params[first:]
     forget = forget_clear(get(0)) if method == "shutdown" else ""
     call = f"""{_words(core, first)} {forget}
-    (call {b.host("socket")} (i32.const {site}) {number} (i32.const {SCRATCH}) (i32.const {8 * len(core)}) {text}
-      (i32.const {AUXILIARY}))"""
-    data, length = f"(i32.load (i32.const {AUXILIARY + 4}))", f"(i32.load (i32.const {AUXILIARY + 8}))"
+    {ask(b, site, number, f"(i32.const {SCRATCH}) (i32.const {8 * len(core)}) {text}")}"""
+    data, length = DATA, LENGTH
     result = function.result
     if not isinstance(result, ty.Result):
         b.emit(interface, name, function, f"{call} (i32.load8_u {data})")
@@ -290,9 +289,7 @@ def _pass_on(b: Builder, interface: int, name: str, function: ty.Function, resou
     (memory.copy (i32.const {at}) {data} (i32.const {size}))
     {_handles(b, result.ok, at)}"""
     body = f"""{call}
-    (if (i32.load (i32.const {AUXILIARY})) (then
-      {b.fail_code(result, f"(i32.sub (i32.load (i32.const {AUXILIARY})) (i32.const 1))")}
-      (return (i32.const {RESULT}))))
+    (if {CODE} (then {b.fail_code(result, f"(i32.sub {CODE} (i32.const 1))")} (return (i32.const {RESULT}))))
     (i32.store8 (i32.const {RESULT}) (i32.const 0)) {held}
     (i32.const {RESULT})"""
     b.emit(interface, name, function, body)
@@ -352,14 +349,13 @@ def _receive(b: Builder, interface: int, name: str, function: ty.Function) -> No
     (block $done (loop $next
       (br_if $done (i64.ge_u (i64.extend_i32_u (local.get $i)) (local.get 1)))
       (br_if $done (i32.ge_u (local.get $i) (i32.const {MAX_DATAGRAMS})))
-      (call {b.host("socket")} (i32.const {site}) (local.get 0) (i32.const 8) (i32.const 0) (i32.const 8) (i32.const 0)
-        (i32.const {AUXILIARY}))
-      (if (i32.load (i32.const {AUXILIARY})) (then
+      {ask(b, site, get(0), f"{NOTHING} {NOTHING}")}
+      (if {CODE} (then
         (br_if $done (local.get $i))
-        {b.fail_code(result, f"(i32.sub (i32.load (i32.const {AUXILIARY})) (i32.const 1))")}
+        {b.fail_code(result, f"(i32.sub {CODE} (i32.const 1))")}
         (return (i32.const {RESULT}))))
-      (local.set $data (i32.load (i32.const {AUXILIARY + 4})))
-      (local.set $length (i32.load (i32.const {AUXILIARY + 8})))
+      (local.set $data {DATA})
+      (local.set $length {LENGTH})
       (br_if $done (i32.eqz (local.get $length)))
       (if (i32.lt_u (local.get $length) (i32.const {ADDRESS_BYTES})) (then unreachable))
       (local.set $at (i32.add (local.get $list) (i32.mul (local.get $i) (i32.const {size}))))

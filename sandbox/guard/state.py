@@ -44,7 +44,7 @@ def state_module(destructors: Mapping[int, str], *, tells_drops: bool) -> str:
     functions below. The module imports ``native.drop<n>``, which drops Wasmtime's handle of resource ``n``, where the
     text calls it, and ``host.drop`` if ``tells_drops``; it exports ``drop<n>``.
     """
-    imports = ['(import "host" "drop" (func $drop (param i32 i32)))'] if tells_drops else []
+    imports = ['(import "host" "drop" (func $drop (param i64)))'] if tells_drops else []
     exports = []
     for n, text in destructors.items():
         if f"$native{n} " in text:
@@ -152,4 +152,4 @@ def drops_pollable(n: int) -> str:
 
 
 def tells_drop(rep: str, side: int) -> str:
-    return f"(call $drop {rep} (i32.const {side}))"
+    return f"(call $drop (i64.or (i64.const {side << 32}) (i64.extend_i32_u {rep})))"

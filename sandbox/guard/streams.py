@@ -14,7 +14,7 @@ from sandbox.guard.builder import BROKERED, Builder, Kind, mentioned
 from sandbox.guard.reflect import Unsupported
 from sandbox.guard.sites import Reason
 from sandbox.guard.state import AUXILIARY, CLEAR, CLEARS, RESULT
-from sandbox.guard.waits import READABLE, WRITABLE, subscribe
+from sandbox.guard.waits import READABLE, UNSENT, WRITABLE, subscribe
 from sandbox.guard.wat import get
 
 AMOUNT = {
@@ -281,10 +281,31 @@ def _describe(b: Builder, interface: int, name: str, function: ty.Function) -> N
     site = b.site(interface, name, "sockets")
     before = f"""
     (if (i32.and (local.get 0) (i32.const {BROKERED})) (then
-      (call {b.host("socket")} (i32.const {site}) {NUMBER} {NOTHING} {NOTHING} (i32.const {AUXILIARY}))
-      (i64.store (i32.const {RESULT}) (i64.load (i32.const {AUXILIARY + 4})))
+      {ask(b, site, NUMBER, f"{NOTHING} {NOTHING}")}
+      (i32.store (i32.const {RESULT}) {DATA}) (i32.store (i32.const {RESULT + 4}) {LENGTH})
       (return (i32.const {RESULT}))))"""
     b.forward(interface, name, function, before=before)
+
+
+CODE = f"(i32.load8_u (i32.load (i32.const {AUXILIARY})))"
+DATA = f"(i32.add (i32.load (i32.const {AUXILIARY})) (i32.const 1))"
+LENGTH = f"(i32.sub (i32.load (i32.const {AUXILIARY + 4})) (i32.const 1))"
+"""What the host's ``socket`` answered."""
+
+
+def ask(b: Builder, site: int, number: str, strings: str) -> str:
+    """Text that has the host carry out a function of ``wasi:sockets``."""
+    call = f"(i64.or (i64.const {site << 32}) (i64.extend_i32_u {number}))"
+    return f"""
+      (call {b.host("socket")} {call} {strings} (i32.const {AUXILIARY}))
+      (if (i32.eqz (i32.load (i32.const {AUXILIARY + 4}))) (then unreachable))"""
+
+
+def _pair(high: str, low: str) -> str:
+    """Two locals of 32 bits as one value of 64."""
+    return (
+        f"(i64.or (i64.shl (i64.extend_i32_u (local.get {high})) (i64.const 32)) (i64.extend_i32_u (local.get {low})))"
+    )
 
 
 def _direct(b: Builder) -> None:
@@ -308,14 +329,12 @@ def _receive(b: Builder) -> str:
     (if (call $direct)
       (then
         (local.set $at (call $realloc (i32.const 0) (i32.const 0) (i32.const 8) (local.get $length)))
-        (local.set $answer (call {b.host("receive")}
-          (local.get $object) (local.get $blocking) (local.get $at) (local.get $length)))
+        (local.set $answer (call {b.host("receive")} {_pair("$blocking", "$object")} {_pair("$at", "$length")}))
         (i32.store (i32.const {AUXILIARY}) (i32.wrap_i64 (i64.shr_u (local.get $answer) (i64.const 32))))
         (i32.store (i32.const {AUXILIARY + 4}) (local.get $at))
         (i32.store (i32.const {AUXILIARY + 8}) (i32.wrap_i64 (local.get $answer))))
       (else
-        (call {b.host("receive-text")} (local.get $object) (local.get $blocking) (local.get $length)
-          (i32.const {AUXILIARY}))))
+        (call {b.host("receive-text")} {_pair("$blocking", "$object")} (local.get $length) (i32.const {AUXILIARY}))))
     (if (i32.gt_u (i32.load (i32.const {AUXILIARY + 8})) (local.get $length)) (then unreachable)))"""
     return "$receive"
 
@@ -323,15 +342,16 @@ def _receive(b: Builder) -> str:
 def _send(b: Builder) -> str:
     """The core name of the function that sends, and answers a status."""
     _direct(b)
+    b.globals["unsent"] = UNSENT
     b.helpers["send"] = f"""
   (func $send (param $object i32) (param $blocking i32) (param $at i32) (param $length i32) (result i32)
     (local $status i32)
     (local.set $status
       (if (result i32) (call $direct)
-        (then (call {b.host("send")} (local.get $object) (local.get $blocking) (local.get $at) (local.get $length)))
-        (else
-          (call {b.host("send-text")} (local.get $object) (local.get $blocking) (local.get $at) (local.get $length)))))
+        (then (call {b.host("send")} {_pair("$blocking", "$object")} {_pair("$at", "$length")}))
+        (else (call {b.host("send-text")} {_pair("$blocking", "$object")} (local.get $at) (local.get $length)))))
     (i32.store {_clear("(local.get $object)")} (select (i32.const 0) (local.get $object) (local.get $status)))
+    (if (i32.eq (local.get $status) (i32.const {PENDING})) (then (global.set $unsent (i32.const 1))))
     (local.get $status))"""
     return "$send"
 

@@ -20,6 +20,9 @@ FOR_EVER = -1
 FIRST_SLICE, LONGEST_SLICE = 100_000, 10_000_000
 """How long the worker waits before Wasmtime is asked again, in nanoseconds: at first, and at most."""
 MAX_POLLABLES = 1 << 20
+UNSENT = "(global $unsent (mut i32) (i32.const 0))"
+"""Whether the worker may hold something that the network had no room for: from then on it is never left out of a wait,
+since it is in these that it sends it."""
 
 NOW = ty.Function((), ty.U64)
 
@@ -103,6 +106,7 @@ def _helpers(b: Builder, pollable: int) -> None:
     now, wait = _clock(b, pollable, "now"), b.host("wait")
     later, drop = _clock(b, pollable, "subscribe-duration"), b.drop(pollable)
     index = "(i32.shl (local.get $i) (i32.const 2))"
+    b.globals["unsent"] = UNSENT
     b.globals["awaited"] = "(global $awaited (mut i32) (i32.const 0))"
     b.helpers["await"] = f"""
   (func $wait (param $what i32) (param $count i32) (param $time i64) (result i32)
@@ -169,7 +173,7 @@ def _helpers(b: Builder, pollable: int) -> None:
                 (local.set $natives (i32.add (local.get $natives) (i32.const 1)))))))
         (local.set $i (i32.add (local.get $i) (i32.const 1)))
         (br $next)))
-      (if (local.get $whats)
+      (if (i32.or (local.get $whats) (global.get $unsent))
         (then
           (local.set $i (i32.const 0))
           (block $asked (loop $next

@@ -142,7 +142,7 @@ class Supervisor:
             # Only here: most runs have no use for it.
             from sandbox.broker.network import Broker
 
-            self.broker = Broker(self.plan, self.trail.record, self._reply)
+            self.broker = Broker(self.plan, self._record, self._reply)
         try:
             self.worker.send(self._job(), descriptors)
         except (BrokenPipeError, ConnectionResetError):
@@ -314,6 +314,9 @@ class Supervisor:
             return None
         self.worker.kill()
         return End("failed", "the worker does not take the answers to what it asks")
+
+    def _record(self, happening: Happening) -> None:
+        self.trail.record(happening)
 
     def _reply(self, number: int, result: dict[str, Any], descriptors: list[int]) -> None:
         """Answer a request of the worker's. The descriptors stay the caller's."""

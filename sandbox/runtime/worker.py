@@ -57,6 +57,7 @@ SCHEMES = ("http", "https")
 JOB = b"job"
 """What a packet says that brings a job, in the first of the descriptors that come with it."""
 CONTROL = socket.CMSG_SPACE(4)
+WORD = 0xFFFF_FFFF
 FAILED = 16
 """What the status of a stream begins at that failed; the error code 0 is ``unknown``."""
 
@@ -80,9 +81,9 @@ class Channel:
                 data, descriptors, _, _ = socket.recv_fds(self.end, 16, 8)
             except ConnectionResetError:
                 return None
-            if not data:
+            if not data or (data == JOB and not descriptors):
                 return None
-            if data == JOB and descriptors:
+            if data == JOB:
                 break
             for descriptor in descriptors:  # an answer that the run before did not wait for
                 os.close(descriptor)
@@ -245,12 +246,13 @@ class Callbacks:
 
     # What fails here against all expectation fails the run: the guest gets an error, and the supervisor is told.
 
-    def socket(self, _: object, site: int, number: int, words: str, text: str) -> tuple[int, str]:
+    def socket(self, _: object, call: int, words: str, text: str) -> str:
         try:
-            return self.network.control(site, number, words, text)
+            code, payload = self.network.control(call >> 32, call & WORD, words, text)
+            return chr(code) + payload
         except Exception as error:  # noqa: BLE001
             self._fault("socket", error)
-            return 1, ""
+            return "\x01"
 
     def secret(self, _: object) -> str:
         return self.memory.new_secret()
@@ -258,35 +260,37 @@ class Callbacks:
     def locate(self, _: object, offset: int) -> int:
         return int(self.memory.locate(offset))
 
-    def receive(self, _: object, number: int, blocking: int, offset: int, length: int) -> int:
+    def receive(self, _: object, stream: int, place: int) -> int:
         try:
-            view = self.memory.view
+            view, offset = self.memory.view, place >> 32
             assert view is not None
-            status, size = self.network.receive_into(number, blocking, view[offset : offset + length])
+            into = view[offset : offset + (place & WORD)]
+            status, size = self.network.receive_into(stream & WORD, stream >> 32, into)
             return status << 32 | size
         except Exception as error:  # noqa: BLE001
             self._fault("receive", error)
             return FAILED << 32
 
-    def receive_text(self, _: object, number: int, blocking: int, length: int) -> tuple[int, str]:
+    def receive_text(self, _: object, stream: int, length: int) -> tuple[int, str]:
         try:
-            return self.network.receive(number, length, blocking)
+            return self.network.receive(stream & WORD, length, stream >> 32)
         except Exception as error:  # noqa: BLE001
             self._fault("receive", error)
             return FAILED, ""
 
-    def send(self, _: object, number: int, blocking: int, offset: int, length: int) -> int:
+    def send(self, _: object, stream: int, place: int) -> int:
         try:
-            view = self.memory.view
+            view, offset = self.memory.view, place >> 32
             assert view is not None
-            return self.network.send_from(number, blocking, view[offset : offset + length])
+            data = view[offset : offset + (place & WORD)]
+            return self.network.send_from(stream & WORD, stream >> 32, data)
         except Exception as error:  # noqa: BLE001
             self._fault("send", error)
             return FAILED
 
-    def send_text(self, _: object, number: int, blocking: int, data: str) -> int:
+    def send_text(self, _: object, stream: int, data: str) -> int:
         try:
-            return self.network.send(number, blocking, data)
+            return self.network.send(stream & WORD, stream >> 32, data)
         except Exception as error:  # noqa: BLE001
             self._fault("send", error)
             return FAILED
@@ -312,9 +316,9 @@ class Callbacks:
             self._fault("wait", error)
             return "\x01" * (len(what) // 4)
 
-    def drop(self, _: object, number: int, side: int) -> None:
+    def drop(self, _: object, handle: int) -> None:
         try:
-            self.network.drop(number, side)
+            self.network.drop(handle & WORD, handle >> 32)
         except Exception as error:  # noqa: BLE001
             self._fault("drop", error)
 
