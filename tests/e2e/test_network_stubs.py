@@ -1,4 +1,4 @@
-"""Sockets, name lookup and HTTP, which no policy grants: each act is refused in its interface's terms, and recorded."""
+"""Sockets, name lookup and HTTP where the policy grants none of them: each act is refused in its interface's terms, and recorded."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import pytest
 from tests.e2e.components import Call, Drop, component
 from tests.e2e.harness import Denial, Ran, Runner, policy_data, write_policy
 
-SOCKETS = "sockets are not granted, and no policy can grant them yet"
-NAMES = "looking up names is not granted, and no policy can grant it yet"
+SOCKETS = "sockets are not granted"
+NAMES = "looking up names is not granted"
 HTTP = "HTTP is not granted, and no policy can grant it yet"
 
 ADDRESS = "i32 " * 12
