@@ -35,6 +35,8 @@ MAX_NAMES = 16
 """Names remembered for one address."""
 MAX_TOLD = 64
 """Destinations of one UDP socket that are told of when it is closed; further ones are told of at once."""
+LATER = frozenset({"address-in-use", "connection-refused", "remote-unreachable", "timeout"})
+"""What is wrong with a connection only once it was tried: ``start-connect`` succeeds, ``finish-connect`` says it."""
 PERMISSIONS = "the host's own permissions refuse it"
 
 Stage = Literal["bound", "connecting", "connected", "listening", "accepted"]
@@ -249,7 +251,10 @@ class Broker:
             if made is not None and bound is None:
                 made.close()  # one that was bound stays so
             # Without a port of its own to connect from, a socket has no address, whatever the kernel calls it.
-            return self._failed(story, OSError(errno.EADDRINUSE if code == errno.EADDRNOTAVAIL else code, ""))
+            failure = OSError(errno.EADDRINUSE if code == errno.EADDRNOTAVAIL else code, "")
+            if kernel.error_code(failure) in LATER:
+                self._reply(asked.number, {"state": "started"}, [])
+            return self._failed(story, failure)
         if bound is None:
             bound = self._objects[number] = _Object("tcp", family, "connecting", story)
         bound.stage, bound.story, bound.socket = "connecting", story, made

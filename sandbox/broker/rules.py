@@ -252,6 +252,9 @@ class Rules:
         if hidden is not None:
             return _refused(f"the address embeds {hidden}, which no grant covers")
         if names:
+            denial = next(filter(None, (self._denial_of_name(pair, port) for pair in names.items())), None)
+            if denial is not None:
+                return denial
             first = next(iter(names))
             return _refused(UNCOVERED, grant=_peer_grant(protocol, first, port, private=kind(address) != "public"))
         return _refused(UNCOVERED, grant=_address_grant(protocol, address, port))
@@ -318,7 +321,9 @@ def _denial(rule: _Rule, more: str = "") -> Verdict:
 
 
 def _never(address: Address, done: str) -> Verdict:
-    return _refused(f"{_an(kind(address))} address is never {done}, whatever is granted")
+    inner = next((i for i in embedded(address) if kind(i) in NEVER), None)
+    hidden = "" if inner is None else f" (the address embeds {inner})"
+    return _refused(f"{_an(kind(address))} address is never {done}, whatever is granted{hidden}")
 
 
 def _takes(private: bool, what: Kind) -> bool:

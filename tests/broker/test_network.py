@@ -461,7 +461,7 @@ def test_what_the_kernel_says(code: int, error: str, monkeypatch: pytest.MonkeyP
     """Each failure of the kernel is told in the interface's terms, and is no denial."""
     monkeypatch.setattr(socket.socket, "connect_ex", lambda *_: code)
     with world("tcp: {connect: ['8.8.8.8:443']}") as w:
-        assert w.connect(1, "8.8.8.8", 443) == {"state": "failed", "error": error}
+        assert w.connected(1, "8.8.8.8", 443) == {"state": "failed", "error": error}
         assert w.events == []
 
 
@@ -1071,7 +1071,7 @@ def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
             w.look_up(n + 1, "a.example")
             w.later()
         unreachable = {"state": "failed", "error": "remote-unreachable"}
-        answers = [w.connect(10, f"8.8.{n}.{m}", 80) for n in range(3) for m in range(8)]
+        answers = [w.connected(10, f"8.8.{n}.{m}", 80) for n in range(3) for m in range(8)]
         assert answers == [REFUSED] * 14 + [unreachable] * 10
 
 
