@@ -94,7 +94,7 @@ PEERS: list[tuple[Protocol, str, int, Verdict]] = [
     ("tcp", "0.0.0.0", 8000, refused(f"an unspecified {NEVER}")),
     ("tcp", "::ffff:0.0.0.0", 8000, refused(f"an unspecified {NEVER}")),
     ("tcp", "ff02::1", 8443, refused(f"a multicast {NEVER}")),
-    ("tcp", "64:ff9b::239.1.2.3", 8443, refused(f"a multicast {NEVER}")),
+    ("tcp", "64:ff9b::239.1.2.3", 8443, refused(f"a multicast {NEVER} (the address embeds 239.1.2.3)")),
     ("udp", "255.255.255.255", 53, refused(f"a broadcast {NEVER}")),
     ("udp", "10.2.0.53", 53, allowed("10.2.0.53:53", "udp.send[0]")),
     ("udp", "10.2.0.53", 8000, refused(grant='udp: {send: ["10.2.0.53:8000"]}')),
