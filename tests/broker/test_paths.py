@@ -15,7 +15,7 @@ from sandbox.broker.paths import FOLLOWS, MUTATES, Denial, Error, Place, Router,
 from sandbox.guard import state
 from sandbox.guard.sites import Reason
 from sandbox.plan import Preopen
-from sandbox.runtime import worker
+from sandbox.runtime import callbacks
 
 EXCEPTED = Denial(Reason.EXCEPTED, Error.ACCESS)
 KERNEL = Denial(Reason.KERNEL, Error.ACCESS)
@@ -180,9 +180,9 @@ def test_link_targets() -> None:
 def test_numbers_that_the_worker_has_at_hand() -> None:
     """The worker spells out numbers of the guard and the router that it has no time to import."""
     reasons = (Reason.SYMBOLIC_LINK, Reason.LINK_TARGET, Reason.OUT_OF_FILES, Reason.WRITES)
-    assert reasons == (worker.SYMBOLIC_LINK, worker.LINK_TARGET, worker.OUT_OF_FILES, worker.WRITES)
-    assert (worker.ACCESS, worker.NOT_PERMITTED) == (Error.ACCESS, Error.NOT_PERMITTED)
-    assert worker.ROUTED == state.ROUTED
+    assert reasons == (callbacks.SYMBOLIC_LINK, callbacks.LINK_TARGET, callbacks.OUT_OF_FILES, callbacks.WRITES)
+    assert (callbacks.ACCESS, callbacks.NOT_PERMITTED) == (Error.ACCESS, Error.NOT_PERMITTED)
+    assert callbacks.ROUTED == state.ROUTED
 
 
 def test_no_descriptor_is_left(router: Router) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from sandbox.runtime.worker import Callbacks
+from sandbox.runtime.callbacks import Callbacks
 
 UNKNOWN_STATUS = 16 << 32
 
@@ -57,7 +57,7 @@ def test_a_fault(call: str, arguments: tuple[object, ...], answer: object) -> No
 def test_memory_that_ran_out() -> None:
     """A worker without memory ends at once, and says why: the supervisor names the bound."""
     program = """
-from sandbox.runtime.worker import Callbacks
+from sandbox.runtime.callbacks import Callbacks
 class Broken:
     def room(self, number):
         raise MemoryError

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import pytest
 
 from sandbox.runtime.process import WorkerProcess
-from sandbox.runtime.worker import Channel
+from sandbox.runtime.channel import Channel
 
 
 @pytest.fixture
@@ -99,7 +99,7 @@ def test_a_supervisor_that_hung_up(wait: bool) -> None:
     """A worker that asks and has nobody left to answer ends at once; one that has no job yet ends in order."""
     program = f"""
 import socket
-from sandbox.runtime.worker import Channel
+from sandbox.runtime.channel import Channel
 mine, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
 mine.close()
 channel = Channel(theirs)

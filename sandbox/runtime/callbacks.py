@@ -1,0 +1,303 @@
+"""What a guard may ask of its worker. Callbacks return values and never raise: Wasmtime's binding carries exceptions
+through one global.
+
+Light: every run has these at hand from its start, and what only some need is imported when they do.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import TYPE_CHECKING, Any
+
+from sandbox.broker.links import stays_below
+from sandbox.runtime.channel import Channel
+
+if TYPE_CHECKING:
+    from sandbox.broker.paths import Router
+    from sandbox.broker.sockets import Sockets
+    from sandbox.runtime.memory import GuardMemory
+
+DENY = 0x8000_0000
+MAX_TEXT = 4096
+ROUTED = 2
+"""The flag of that name in the guard's state."""
+SYMBOLIC_LINK, LINK_TARGET, OUT_OF_FILES, WRITES = 10, 11, 15, 0x100
+"""Of ``Reason``, without the time that importing it takes."""
+ACCESS, NOT_PERMITTED = 0, 31
+"""Of the router's ``Error``, likewise."""
+MAX_NOTES = 4096
+METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH")
+SCHEMES = ("http", "https")
+WORD = 0xFFFF_FFFF
+FAILED = 16
+"""What the status of a stream begins at that failed; the error code 0 is ``unknown``."""
+
+
+class UnfitError(Exception):
+    """The component cannot be run; the message says why."""
+
+
+class Callbacks:
+    """What a guard may ask. One instance serves a worker's linkers; ``start`` points it at the next run."""
+
+    network: Sockets
+    """Of the run, where its policy grants something of the network."""
+    memory: GuardMemory
+    """Likewise: where the guard's memory is."""
+
+    def __init__(self, channel: Channel) -> None:
+        self.channel = channel
+        self.sites: list[list[Any]] = []
+        self.preopens: list[dict[str, Any]] = []
+        self.directories: list[int] = []
+        self.router: Router | None = None
+        self.configuration: tuple[int, int, str] = (0, 0, "")
+        self.random_seed = 0
+        self.status: int | None = None
+        self.trap: str | None = None
+        self.notes: dict[tuple[int, str], str] = {}
+
+    def start(self, job: dict[str, Any], sites: list[list[Any]], directories: list[int]) -> None:
+        self.sites, self.preopens, self.directories = sites, job["preopens"], directories
+        self.router = None
+        self.configuration = (job["handles"], job["disk"], job["flags"])
+        self.random_seed = job["seed"]
+        if job["network"] is not None:
+            from sandbox.broker.sockets import Sockets
+            from sandbox.runtime.memory import GuardMemory
+
+            if "memory" not in self.__dict__:
+                self.memory = GuardMemory()
+            self.memory.forget()
+            self.network = Sockets(self.channel, job["network"], sites)
+        if any(ord(flags) & ROUTED for flags in job["flags"]):
+            self._router()  # now: a guest may leave no descriptor for what this imports
+        self.status = self.trap = None
+        self.notes.clear()
+
+    def denied(self, _: object, site: int, reason: int, grant: int, base: str, path: str) -> None:
+        if reason & 0xFF == OUT_OF_FILES and not _out_of_files():
+            return
+        self.channel.send("denied", time.time(), self.sites[site], reason, grant, base, path)
+
+    def denied_pair(
+        self, _: object, site: int, reason: int, grant: int, base: str, path: str, grant2: int, base2: str, path2: str
+    ) -> None:
+        self.channel.send("pair", time.time(), self.sites[site], reason, grant, base, path, grant2, base2, path2)
+
+    def refused(self, _: object, site: int, text: str, raw: str) -> None:
+        _, function, capability, _ = self.sites[site]
+        if capability == "http.request" and function == "handle":
+            text, raw = self._request(raw).encode("utf-8", "replace").decode("latin-1"), ""
+        if capability == "random.secure":
+            self.trap = "secure random numbers are not granted"
+        elif function == "get-directories":
+            self.trap = "the granted directories were asked for again, beyond the bound on open handles"
+        self.channel.send("refused", time.time(), self.sites[site], text, raw)
+
+    def note(self, _: object, site: int, number: int, case: int, text: str) -> None:
+        what = self.sites[site][2].removeprefix("note.")
+        if not text:
+            names = METHODS if what == "method" else SCHEMES if what == "scheme" else ()
+            text = names[case] if case < len(names) else ""
+        self.notes.pop((number, what), None)
+        if len(self.notes) >= MAX_NOTES:
+            del self.notes[next(iter(self.notes))]  # the oldest: what is about to be sent was said last
+        self.notes[number, what] = _text(text)
+
+    def _request(self, raw: str) -> str:
+        number = int.from_bytes(raw[:8].encode("latin-1"), "little")
+        said = {w: self.notes.pop((number, w), "") for w in ("method", "scheme", "authority", "path")}
+        return f"{said['method'] or 'GET'} {said['scheme'] or 'http'}://{said['authority']}{said['path']}"
+
+    def route(self, _: object, site: int, intent: int, grant: int, base: str, path: str) -> tuple[int, str]:
+        from sandbox.broker.paths import MUTATES, Place
+        from sandbox.guard.sites import Reason
+
+        found = self._router().route(grant, _path(base), _path(path), intent)
+        if isinstance(found, Place):
+            return found.preopen, _bytes(found.path)
+        if found.reason is not None:
+            writes = int(Reason.WRITES) if intent & MUTATES else 0
+            self.denied(None, site, int(found.reason) | writes, grant, base, path)
+        return DENY | found.error, ""
+
+    def route_pair(
+        self, _: object, site: int, intent: int, grant: int, base: str, path: str, grant2: int, base2: str, path2: str
+    ) -> tuple[int, str, str]:
+        """Route a rename, or judge the target of a new symbolic link, which comes as ``path2``."""
+        if self.sites[site][1].endswith(".symlink-at"):
+            return self._link(site, grant, base, path, path2)
+        from sandbox.broker.paths import Denial
+
+        found = self._router().rename(grant, _path(base), _path(path), _path(base2), _path(path2), intent)
+        if isinstance(found, Denial):
+            if found.reason is not None:
+                self.denied_pair(None, site, int(found.reason) | WRITES, grant, base, path, grant2, base2, path2)
+            return DENY | found.error, "", ""
+        return found[0].preopen, _bytes(found[0].path), _bytes(found[1].path)
+
+    def _link(self, site: int, grant: int, base: str, path: str, target: str) -> tuple[int, str, str]:
+        routed = ord(self.configuration[2][grant]) & ROUTED
+        if not routed and stays_below(_path(target)):
+            return grant, path, target
+        reason, error = (SYMBOLIC_LINK, ACCESS) if routed else (LINK_TARGET, NOT_PERMITTED)
+        self.channel.send("denied", time.time(), self.sites[site], reason | WRITES, grant, base, path, _text(target))
+        return DENY | error, "", ""
+
+    def _router(self) -> Router:
+        if self.router is None:
+            from sandbox.broker.paths import Router, openat2_works
+            from sandbox.plan import preopen_from_data
+
+            if not openat2_works():
+                raise UnfitError("this kernel has no openat2 (Linux 5.6), without which the grants cannot be enforced")
+            self.router = Router([preopen_from_data(p) for p in self.preopens], self.directories)
+        return self.router
+
+    def config(self, _: object) -> tuple[int, int, str]:
+        return self.configuration
+
+    def seed(self, _: object) -> int:
+        return self.random_seed
+
+    def exit(self, _: object, status: int) -> None:
+        self.status = status & 0xFF
+
+    def end(self) -> None:
+        """The run is over: close what is the guest's and was not handed to Wasmtime."""
+        network = self.__dict__.pop("network", None)
+        if network is not None:
+            network.close()
+            self.memory.forget()  # which goes with the store
+
+    # What fails here against all expectation fails the run: the guest gets an error, and the supervisor is told.
+
+    def socket(self, _: object, call: int, words: str, text: str) -> str:
+        try:
+            code, payload = self.network.control(call >> 32, call & WORD, words, text)
+            return chr(code) + payload
+        except Exception as error:  # noqa: BLE001
+            self._fault("socket", error)
+            return "\x01"
+
+    def secret(self, _: object) -> str:
+        return self.memory.new_secret()
+
+    def locate(self, _: object, offset: int) -> int:
+        return int(self.memory.locate(offset))
+
+    def receive(self, _: object, stream: int, place: int) -> int:
+        try:
+            view, offset = self.memory.view, place >> 32
+            assert view is not None
+            into = view[offset : offset + (place & WORD)]
+            status, size = self.network.receive_into(stream & WORD, stream >> 32, into)
+            return status << 32 | size
+        except Exception as error:  # noqa: BLE001
+            self._fault("receive", error)
+            return FAILED << 32
+
+    def receive_text(self, _: object, stream: int, length: int) -> tuple[int, str]:
+        try:
+            return self.network.receive(stream & WORD, length, stream >> 32)
+        except Exception as error:  # noqa: BLE001
+            self._fault("receive", error)
+            return FAILED, ""
+
+    def send(self, _: object, stream: int, place: int) -> int:
+        try:
+            view, offset = self.memory.view, place >> 32
+            assert view is not None
+            data = view[offset : offset + (place & WORD)]
+            return self.network.send_from(stream & WORD, stream >> 32, data)
+        except Exception as error:  # noqa: BLE001
+            self._fault("send", error)
+            return FAILED
+
+    def send_text(self, _: object, stream: int, data: str) -> int:
+        try:
+            return self.network.send(stream & WORD, stream >> 32, data)
+        except Exception as error:  # noqa: BLE001
+            self._fault("send", error)
+            return FAILED
+
+    def room(self, _: object, number: int) -> int:
+        try:
+            return self.network.room(number)
+        except Exception as error:  # noqa: BLE001
+            self._fault("room", error)
+            return FAILED << 32
+
+    def datagram(self, _: object, number: int, to: str, data: str) -> int:
+        try:
+            return self.network.datagram(number, to, data)
+        except Exception as error:  # noqa: BLE001
+            self._fault("datagram", error)
+            return 1
+
+    def wait(self, _: object, what: str, nanoseconds: int) -> str:
+        try:
+            return self.network.wait(what, nanoseconds)
+        except Exception as error:  # noqa: BLE001
+            self._fault("wait", error)
+            return "\x01" * (len(what) // 4)
+
+    def drop(self, _: object, handle: int) -> None:
+        try:
+            self.network.drop(handle & WORD, handle >> 32)
+        except Exception as error:  # noqa: BLE001
+            self._fault("drop", error)
+
+    def _fault(self, where: str, error: Exception) -> None:
+        if isinstance(error, MemoryError):
+            os.write(2, b"MemoryError\n")  # the supervisor names the bound
+            os._exit(70)
+        self.channel.send("fault", f"{where}: {type(error).__name__}: {error}"[:MAX_TEXT])
+
+    def functions(self) -> dict[str, Any]:
+        return {
+            "denied": self.denied,
+            "denied-pair": self.denied_pair,
+            "refused": self.refused,
+            "note": self.note,
+            "route": self.route,
+            "route-pair": self.route_pair,
+            "config": self.config,
+            "seed": self.seed,
+            "exit": self.exit,
+            "socket": self.socket,
+            "secret": self.secret,
+            "locate": self.locate,
+            "receive": self.receive,
+            "receive-text": self.receive_text,
+            "send": self.send,
+            "send-text": self.send_text,
+            "room": self.room,
+            "datagram": self.datagram,
+            "wait": self.wait,
+            "drop": self.drop,
+        }
+
+
+def _text(latin: str) -> str:
+    """Guest bytes, one a character, as text that can be shown."""
+    return latin.encode("latin-1").decode("utf-8", "replace")[:MAX_TEXT]
+
+
+def _path(latin: str) -> str:
+    """Guest bytes, one a character, as Python names paths."""
+    return latin.encode("latin-1").decode("utf-8", "surrogateescape")  # whatever the locale
+
+
+def _bytes(path: str) -> str:
+    return path.encode("utf-8", "surrogateescape").decode("latin-1")
+
+
+def _out_of_files() -> bool:
+    try:
+        os.close(os.dup(0))
+    except OSError:
+        return True
+    return False

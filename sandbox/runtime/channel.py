@@ -1,0 +1,63 @@
+"""The worker's end of its socket to the supervisor."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import sys
+from typing import Any
+
+REPLY = 1 << 16
+"""Bytes of the largest answer to a request."""
+JOB = b"job"
+"""What a packet says that brings a job, in the first of the descriptors that come with it."""
+CONTROL = socket.CMSG_SPACE(4)
+
+
+class Channel:
+    """The worker's end of its socket. Each message is one packet, a JSON array."""
+
+    def __init__(self, end: socket.socket) -> None:
+        self.end = end
+
+    def send(self, *message: object) -> None:
+        try:
+            self.end.send(json.dumps(message, separators=(",", ":")).encode())
+        except OSError:
+            os._exit(70)  # nobody is left to tell
+
+    def receive(self) -> tuple[dict[str, Any], list[int]] | None:
+        """The next job and the file descriptors that came with it; ``None`` when the supervisor has hung up."""
+        while True:
+            try:
+                data, descriptors, _, _ = socket.recv_fds(self.end, 16, 8)
+            except ConnectionResetError:
+                return None
+            if not data or (data == JOB and not descriptors):
+                return None
+            if data == JOB:
+                break
+            for descriptor in descriptors:  # an answer that the run before did not wait for
+                os.close(descriptor)
+        with open(descriptors.pop(0), "rb") as file:
+            file.seek(0)
+            return json.loads(file.read()), descriptors
+
+    def reply(self, *, wait: bool) -> tuple[int, dict[str, Any], int | None] | None:
+        """The supervisor's next answer: the request's number, the answer, a file descriptor. ``None``: none now."""
+        flags = socket.MSG_CMSG_CLOEXEC | (0 if wait else socket.MSG_DONTWAIT)
+        try:
+            data, ancillary, _, _ = self.end.recvmsg(REPLY, CONTROL, flags)
+        except BlockingIOError:
+            return None
+        except OSError:
+            os._exit(70)  # nobody is left to ask
+        if not data:
+            os._exit(70)
+        descriptor = int.from_bytes(ancillary[0][2][:4], sys.byteorder) if ancillary else None
+        _, number, result = json.loads(data)
+        return number, result, descriptor
+
+    def fileno(self) -> int:
+        return self.end.fileno()
