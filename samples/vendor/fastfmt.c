@@ -32,7 +32,10 @@ WASI("wasi:sockets/ip-name-lookup", "resolve-addresses")
 void resolve_addresses(handle network, const char *name, size_t length, void *result);
 WASI("wasi:sockets/ip-name-lookup", "[method]resolve-address-stream.resolve-next-address")
 void resolve_next_address(handle stream, void *result);
+WASI("wasi:sockets/ip-name-lookup", "[method]resolve-address-stream.subscribe") handle resolve_subscribe(handle stream);
 WASI("wasi:sockets/ip-name-lookup", "[resource-drop]resolve-address-stream") void drop_resolve_address_stream(handle);
+WASI("wasi:io/poll", "[method]pollable.block") void block(handle pollable);
+WASI("wasi:io/poll", "[resource-drop]pollable") void drop_pollable(handle pollable);
 WASI("wasi:sockets/tcp-create-socket", "create-tcp-socket") void create_tcp_socket(int32_t family, void *result);
 WASI("wasi:sockets/tcp", "[method]tcp-socket.start-connect")
 void start_connect(handle socket, handle network, int32_t kind, int32_t port, int32_t a, int32_t b, int32_t c, int32_t d,
@@ -92,8 +95,10 @@ static void resolve_pool(handle network) {
   handle_result stream;
   resolve_addresses(network, POOL_NAME, strlen(POOL_NAME), &stream);
   if (stream.failed) return;
-  /* result<option<ip-address>, error-code>, 22 bytes. Asked once: an answer that is not there yet is not waited for. */
-  uint16_t address[11];
+  handle answered = resolve_subscribe(stream.value);
+  block(answered);
+  drop_pollable(answered);
+  uint16_t address[11]; /* result<option<ip-address>, error-code>, 22 bytes */
   resolve_next_address(stream.value, address);
   drop_resolve_address_stream(stream.value);
 }

@@ -6,12 +6,17 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
+from sandbox.audit.events import Event
 from sandbox.audit.read import lines_of, read_trail
-from tests.e2e.harness import snapshot
+from tests.e2e.harness import Ran, snapshot
+from tests.e2e.namespaces import DNSMASQ, Machine, needs_namespaces, serving
+from tests.e2e.network import Server, Told, http, told
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 SUMMED_UP = "report: 3 files, 13 rows, 2 left out, total 2906.20 EUR -> /out/summary.md, /out/totals.csv\n"
@@ -38,6 +43,11 @@ def sandbox(clone: Path, *arguments: str) -> tuple[int, str, str]:
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run(line, cwd=clone, env=environment, check=False, capture_output=True, text=True, timeout=120)
     return done.returncode, done.stdout, done.stderr
+
+
+def trail(path: Path) -> list[Event]:
+    with open(path, "rb") as file:
+        return list(read_trail(lines_of(file)))
 
 
 def test_report(clone: Path) -> None:
@@ -82,9 +92,7 @@ def test_miner(clone: Path) -> None:
     assert stdout.splitlines()[-1].split() == ["Year", "637,729.65", "505,894.36", "131,835.29"]
     assert len(stdout.splitlines()) == 14
     assert stderr.startswith("sandbox: 8 calls of miner were refused\n")
-    with open(audit, "rb") as file:
-        events = list(read_trail(lines_of(file)))
-    assert [(e.sequence, e.name, e.capability, e.resource, e.exit_status) for e in events] == [
+    assert [(e.sequence, e.name, e.capability, e.resource, e.exit_status) for e in trail(audit)] == [
         (1, "denied", "environment", None, None),
         (2, "denied", "filesystem.read", "/root/.ssh/id_rsa", None),
         (3, "denied", "filesystem.read", "/root/.ssh/id_ed25519", None),
@@ -96,6 +104,271 @@ def test_miner(clone: Path) -> None:
         (9, "ended", "run", None, 0),
     ]
     assert sandbox(clone, "run", "--quiet", "--strict", "policies/miner.yaml")[0] == 119
+
+
+# The network
+
+
+@pytest.fixture(scope="module")
+def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
+    """A machine of the module's own, on which the hosts that the samples go for can be reached."""
+    needs_namespaces()
+    with Machine(tmp_path_factory.mktemp("machine")) as machine:
+        hosts = {
+            "pool.minexmr.example": "203.0.113.7",
+            "news.example.com": "20.1.1.1",
+            "seen.tracker.example": "20.9.9.9",
+        }
+        machine.records(*(f"address=/{name}/{address}" for name, address in hosts.items()))
+        yield machine
+
+
+def captured(clone: Path, name: str, *changes: tuple[str, str]) -> Path:
+    """A published policy with its output captured, and ``changes`` to its text, each of which is there once."""
+    path = clone / "policies" / name
+    text = path.read_text(encoding="utf-8").replace(": inherit", ": capture")
+    for old, new in changes:
+        assert text.count(old) == 1
+        text = text.replace(old, new)
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def network_events(ran: Ran) -> list[Told]:
+    return [told(e) for e in ran.outcome.events if e.capability.startswith(("sockets", "dns"))]
+
+
+def reached(machine: Machine) -> list[str]:
+    """Where anything was sent, answers left out, each once."""
+    return sorted({to for _, to, _ in machine.packets() if int(to.rpartition(":")[2]) < 32768})
+
+
+class Pool(NamedTuple):
+    """What a policy says of sockets, on the lines from 19, and what becomes of the mining pool."""
+
+    sockets: tuple[str, ...]
+    told: tuple[Told, ...]
+    reached: tuple[str, ...] = ()
+
+
+POOL, POOL_ADDRESS = "pool.minexmr.example", "203.0.113.7:3333"
+LOOK_UP, CONNECT = f"sockets:\n  dns: [{POOL}]", f'sockets:\n  tcp: {{connect: ["{POOL_ADDRESS}"]}}'
+NO_NAME, NO_ADDRESS = "no grant covers this name", "no grant covers this address and port"
+NAMED = f"{POOL_ADDRESS} ({POOL})"
+
+POOLS = {
+    "nothing granted": Pool(
+        (),
+        (
+            Told("denied", "dns.resolve", POOL, None, 14, "looking up names is not granted", LOOK_UP),
+            Told("denied", "sockets.tcp.connect", POOL_ADDRESS, None, 14, "sockets are not granted", CONNECT),
+        ),
+    ),
+    "others granted": Pool(
+        ('tcp: {connect: ["203.0.113.8:3333", "203.0.113.7:443", "*.example.com:3333"]}', "dns: [minexmr.example]"),
+        (
+            Told("denied", "dns.resolve", POOL, None, 18, NO_NAME, LOOK_UP),
+            Told("denied", "sockets.tcp.connect", POOL_ADDRESS, None, 18, NO_ADDRESS, CONNECT),
+        ),
+    ),
+    "looking up granted": Pool(
+        (f"dns: [{POOL}]",),
+        (
+            Told(
+                "denied",
+                "sockets.tcp.connect",
+                POOL_ADDRESS,
+                NAMED,
+                18,
+                NO_ADDRESS,
+                f'sockets:\n  tcp: {{connect: [{{to: "{POOL}:3333", private: true}}]}}',
+            ),
+        ),
+        (f"{DNSMASQ}:53",),
+    ),
+    "denied": Pool(
+        (
+            'tcp: {connect: ["0.0.0.0/0:1-65535", {to: "**.minexmr.example:1-65535", private: true}]}',
+            f'deny: ["{POOL}", "203.0.113.0/24"]',
+        ),
+        (
+            Told("denied", "dns.resolve", POOL, None, 20, f"denied by the policy: {POOL}"),
+            Told("denied", "sockets.tcp.connect", POOL_ADDRESS, None, 20, "denied by the policy: 203.0.113.0/24"),
+        ),
+    ),
+    "the name granted, its address denied": Pool(
+        (
+            f'tcp: {{connect: [{{to: "{POOL}:3333", private: true}}]}}',
+            'deny: ["203.0.113.0/24:3333"]',
+        ),
+        (
+            Told(
+                "denied",
+                "sockets.tcp.connect",
+                POOL_ADDRESS,
+                NAMED,
+                20,
+                "denied by the policy: 203.0.113.0/24:3333",
+            ),
+        ),
+        (f"{DNSMASQ}:53",),
+    ),
+}
+
+
+@pytest.mark.parametrize("pool", POOLS.values(), ids=POOLS)
+def test_the_pool_of_the_miner(pool: Pool, machine: Machine, clone: Path) -> None:
+    """The pool is refused by its name and by its address, whichever the policy speaks of; nothing is sent to it."""
+    grants = "".join(f"        {line}\n" for line in pool.sockets)
+    more = f"      sockets:\n{grants}" if grants else ""
+    path = captured(clone, "miner.yaml", ("        stderr: capture\n", f"        stderr: capture\n{more}"))
+    machine.packets()
+    ran = machine.run(path)
+    assert (ran.outcome.how, ran.outcome.exit_status, len(ran.lines)) == ("exited", 0, 14), ran.outcome
+    assert Pool(pool.sockets, tuple(network_events(ran)), tuple(reached(machine))) == pool
+
+
+HEADLINES = """The Harbour Herald
+  1. Ferry back in service after winter repairs
+  2. Library opens on Sundays
+  3. Fish & chips: prices rise again
+"""
+METADATA = Told("denied", "sockets.tcp.connect", "169.254.169.254:80", None, 25, "denied by the policy: 169.254.0.0/16")
+TRACKER = Told(
+    "denied",
+    "sockets.tcp.connect",
+    "203.0.113.66:443",
+    None,
+    18,
+    NO_ADDRESS,
+    'sockets:\n  tcp: {connect: ["203.0.113.66:443"]}',
+)
+
+
+def tracked(host: str) -> Told:
+    """The refusal of the name by which the tracker would learn what was read from ``host``."""
+    name = f"news.xml.{host}.seen.tracker.example"
+    return Told("denied", "dns.resolve", name, None, 18, NO_NAME, f"sockets:\n  dns: [{name}]")
+
+
+def test_feed(clone: Path) -> None:
+    """The feed is fetched and printed; what its dependency goes for is refused; all of it is in the trail."""
+    seen: list[str] = []
+    page = (ROOT / "samples" / "www" / "news.xml").read_bytes()
+    with Server(http({"/news.xml": ("200 OK", page)}, seen)) as server:
+        path = clone / "policies" / "feed.yaml"
+        path.write_text(path.read_text(encoding="utf-8").replace(":18080", f":{server.port}"), encoding="utf-8")
+        audit = clone / "trail.jsonl"
+        status, stdout, stderr = sandbox(clone, "run", "--audit", str(audit), "policies/feed.yaml")
+    assert (status, stdout, stderr.partition("\n")[0]) == (0, HEADLINES, "sandbox: 3 calls of feed were refused")
+    assert (seen, server.accepted) == (["/news.xml"], 1)
+    allowed = f"allowed by the policy: localhost:{server.port}"
+    peer = server.host
+    *events, last = trail(audit)
+    assert [told(event) for event in events if event.name != "allowed"] == [tracked("localhost"), TRACKER, METADATA]
+    lookup, connection = (event for event in events if event.name == "allowed")
+    assert (lookup.capability, lookup.resource, lookup.reason) == ("dns.resolve", "localhost", allowed)
+    assert told(connection) == Told("allowed", "sockets.tcp.connect", peer, f"{peer} (localhost)", 23, allowed)
+    sent = f"GET /news.xml HTTP/1.0\r\nHost: localhost:{server.port}\r\nConnection: close\r\n\r\n"
+    answered = f"HTTP/1.1 200 OK\r\nContent-Length: {len(page)}\r\n\r\n"
+    assert (connection.sent, connection.received) == (len(sent), len(answered) + len(page))
+    assert (last.name, last.exit_status) == ("ended", 0)
+
+
+def test_feed_of_a_public_host(machine: Machine, clone: Path) -> None:
+    """A host on the internet needs no more than its name and port; nothing is sent but to it, and to the resolver."""
+    page = (ROOT / "samples" / "www" / "news.xml").read_bytes()
+    path = captured(
+        clone,
+        "feed.yaml",
+        ('{to: "localhost:18080", private: true}', '"news.example.com:80"  '),
+        ("http://localhost:18080/", "http://news.example.com/"),
+    )
+    machine.packets()
+    with serving(machine.bound("tcp", "20.1.1.1", 80), http({"/news.xml": ("200 OK", page)})):
+        ran = machine.run(path)
+    assert (ran.stdout, ran.outcome.stderr) == (HEADLINES, b"")
+    refused = [event for event in network_events(ran) if event.name == "denied"]
+    assert refused == [tracked("news.example.com"), TRACKER, METADATA]
+    assert reached(machine) == [f"{DNSMASQ}:53", "20.1.1.1:80"]
+
+
+WATCHED = """
+import os, sys
+
+def watch(event, arguments):
+    if event.startswith("socket.") and not (event == "socket.sendmsg" and arguments[1] is None):
+        if event == "socket.__new__" and sys._getframe(1).f_locals.get("fileno") is not None:
+            event = "of a descriptor"
+        log = os.open(sys.argv[1], os.O_WRONLY | os.O_APPEND)
+        os.write(log, f"{'supervisor' if os.getpid() == supervisor else 'worker'} {event}\\n".encode())
+        os.close(log)
+
+supervisor = os.getpid()
+sys.addaudithook(watch)
+from sandbox.cli.main import main
+main(sys.argv[2:])
+"""
+"""The command in an interpreter that notes each use of sockets, also in the worker that it forks; what goes between the
+two names no address, and is left out."""
+
+
+def test_who_makes_the_sockets_of_the_feed(clone: Path) -> None:
+    """The supervisor looks up, makes and connects; the worker is handed what is connected, and does nothing of it."""
+    page = (ROOT / "samples" / "www" / "news.xml").read_bytes()
+    path, log = clone / "policies" / "feed.yaml", clone / "log"
+    log.touch()
+    with Server(http({"/news.xml": ("200 OK", page)})) as server:
+        path.write_text(path.read_text(encoding="utf-8").replace(":18080", f":{server.port}"), encoding="utf-8")
+        line = [sys.executable, "-c", WATCHED, str(log), "run", "--quiet", "policies/feed.yaml"]
+        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+        done = subprocess.run(line, cwd=clone, env=environment, check=True, capture_output=True, text=True, timeout=120)
+    assert (done.stdout, done.stderr) == (HEADLINES, "")
+    used = log.read_text(encoding="ascii").splitlines()
+    assert [act for act in used if act.startswith("worker")] == ["worker of a descriptor"] * 2
+    assert [act for act in used if act.startswith("supervisor") and "descriptor" not in act] == [
+        "supervisor socket.getaddrinfo",
+        "supervisor socket.__new__",
+        "supervisor socket.connect",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("url", "printed", "events"),
+    [
+        (
+            "http://20.1.1.1/news.xml",
+            "feed: access denied\n",
+            [
+                Told("denied", "dns.resolve", "20.1.1.1", None, 18, "no grant covers this address"),
+            ],
+        ),
+        (
+            "http://news.example.com/news.xml",
+            "feed: access denied\n",
+            [
+                Told(
+                    "denied",
+                    "dns.resolve",
+                    "news.example.com",
+                    None,
+                    18,
+                    NO_NAME,
+                    "sockets:\n  dns: [news.example.com]",
+                ),
+            ],
+        ),
+    ],
+)
+def test_feed_of_a_host_that_is_not_granted(
+    url: str, printed: str, events: list[Told], machine: Machine, clone: Path
+) -> None:
+    """It is refused with one event, and the program says so; nothing is sent anywhere."""
+    path = captured(clone, "feed.yaml", ("http://localhost:18080/news.xml", url))
+    machine.packets()
+    ran = machine.run(path)
+    assert (ran.stdout, (ran.outcome.stderr or b"").decode(), ran.outcome.exit_status) == ("", printed, 1)
+    assert (network_events(ran), reached(machine)) == (events, [])
 
 
 def test_report_in_python(clone: Path) -> None:
