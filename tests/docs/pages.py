@@ -13,8 +13,11 @@ A fenced block is one of these, by its first word:
 A second word that holds a dot is a file: one of the project, then the block is that file without its comment lines;
 or a new one, which is written for the commands after it.
 
-What differs from run to run is not compared: times, durations, sizes of memory, run ids, and the directory of the copy,
-for which the pages say ``/home/you/wasi-sandbox``. A line ``...`` stands for any lines.
+A command that ends in ``&`` is a server: the next one waits until it listens, and it ends with its block.
+
+What differs from run to run is not compared: times, durations, sizes of memory and of a server's answers, addresses of
+``localhost``, run ids, and the directory of the copy, for which the pages say ``/home/you/wasi-sandbox``. Where they
+say port 18080, a free one is used. A line ``...`` stands for any lines.
 
 ``python -m tests.docs.pages`` runs all blocks and writes what they print into the pages.
 """
@@ -31,12 +34,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.e2e.network import free_port
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 PAGES = ("README.md", "SECURITY.md", "CHANGELOG.md", *sorted(f"docs/{p.name}" for p in (ROOT / "docs").glob("*.md")))
 """The pages that are documentation for users."""
 EXECUTED = tuple(p for p in PAGES if re.search(r"^```(console|python)", (ROOT / p).read_text("utf-8"), re.MULTILINE))
 
 SHOWN_ROOT = "/home/you/wasi-sandbox"
+SHOWN_PORT = "18080"
 JCO_IN_PAGES = "npx --yes @bytecodealliance/jco@1.32.1"
 NEEDS_COMPILERS = "docs/components.md"
 
@@ -47,6 +53,8 @@ VARYING = (
     (re.compile(r'("run_id":")[0-9a-f]{24}'), r"\1RUN"),
     (re.compile(r"\b[\d.]+ (?:ms|s)\b(?=, )"), "DURATION"),
     (re.compile(r"\b[\d.]+ [KMG]iB of memory"), "MEMORY"),
+    (re.compile(r"\b[\d,]+ bytes received"), "RECEIVED"),
+    (re.compile(r"(?<=localhost -> )[\d.:, ]+(?=\n)"), "LOOPBACK"),
 )
 
 
@@ -97,9 +105,12 @@ class Clone:
 
     def __init__(self, directory: Path, cache: Path) -> None:
         self.directory = directory / "wasi-sandbox"
+        self.port = str(free_port())
         for name in ("policies", "samples"):
             ignored = shutil.ignore_patterns("report-python.wasm", "*.md", "totals.csv", "__pycache__")
             shutil.copytree(ROOT / name, self.directory / name, ignore=ignored)
+        for policy in (self.directory / "policies").glob("*.yaml"):
+            policy.write_text(self.real(policy.read_text(encoding="utf-8")), encoding="utf-8")
         for name in ("Makefile", "pyproject.toml"):
             shutil.copy2(ROOT / name, self.directory)
         commands = self.directory / ".venv" / "bin"
@@ -127,7 +138,11 @@ class Clone:
 
     def console(self, commands: list[str]) -> list[tuple[str, int]]:
         """What each of ``commands`` prints, and its status, in one shell."""
-        script = "".join(f"{c}status=$?; printf '\\036%d\\n' $status; (exit $status)\n" for c in commands)
+        script = "trap 'kill $(jobs -p) 2>/dev/null; wait' EXIT\n"
+        for command in map(self.real, commands):
+            listens = f"(exec 3<>/dev/tcp/127.0.0.1/{self.port}) 2>/dev/null"
+            waits = f"for _ in {{1..200}}; do {listens} && break; sleep 0.05; done\n" if command.endswith("&\n") else ""
+            script += f"{command}status=$?; {waits}\nprintf '\\036%d\\n' $status; (exit $status)\n"
         ran = subprocess.run(
             ["bash", "-c", script],
             cwd=self.directory,
@@ -146,7 +161,7 @@ class Clone:
     def python(self, program: str) -> str:
         """What a program prints on standard output. One that fails is an error of the page."""
         ran = subprocess.run(
-            [sys.executable, "-c", program],
+            [sys.executable, "-c", self.real(program)],
             cwd=self.directory,
             env=self.environment,
             stdin=subprocess.DEVNULL,
@@ -158,8 +173,12 @@ class Clone:
         assert ran.returncode == 0, f"{program}\n{ran.stdout}{ran.stderr}"
         return self.shown(ran.stdout)
 
+    def real(self, text: str) -> str:
+        """What is written into files and run in place of a page's ``text``."""
+        return re.sub(rf"\b{SHOWN_PORT}\b", self.port, text)
+
     def shown(self, output: str) -> str:
-        return output.replace(str(self.directory.resolve()), SHOWN_ROOT)
+        return re.sub(rf"\b{self.port}\b", SHOWN_PORT, output.replace(str(self.directory.resolve()), SHOWN_ROOT))
 
 
 def same(page: str, real: str) -> bool:
@@ -195,7 +214,7 @@ def _file(block: Block, clone: Clone) -> str:
         return COMMENT.sub("", (ROOT / block.file).read_text(encoding="utf-8"))
     path = clone.directory / block.file
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(block.text, encoding="utf-8")
+    path.write_text(clone.real(block.text), encoding="utf-8")
     return block.text
 
 

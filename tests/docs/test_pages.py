@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import ast
+import errno
 import os
 import re
 import shutil
+import socket
 import subprocess
 import sys
 from dataclasses import fields
@@ -17,7 +19,9 @@ import pytest
 import sandbox
 from sandbox.audit.events import Event
 from sandbox.audit.read import read_trail
+from sandbox.broker.resolver import AT_ONCE
 from sandbox.cli.main import INTERRUPTED
+from sandbox.guard import streams, waits
 from sandbox.guard.filesystem import METADATA_COST
 from sandbox.policy.component import PolicySection
 from sandbox.policy.load import _fields
@@ -30,6 +34,7 @@ from tests.docs.pages import (
     NEEDS_COMPILERS,
     PAGES,
     ROOT,
+    SHOWN_PORT,
     Block,
     Clone,
     blocks,
@@ -271,7 +276,12 @@ def test_the_numbers_in_the_prose_are_the_numbers() -> None:
             f"{worker.HOST_FILES} more for the worker itself",
         ),
         "docs/command-line.md": (f"at most {cache.KEEP_BYTES // 1024**3} GiB",),
-        "docs/how-it-works.md": (f"{supervisor.LAST_WORDS:g} seconds",),
+        "docs/how-it-works.md": (
+            f"{supervisor.LAST_WORDS:g} seconds",
+            f"{waits.FIRST_SLICE / 1e6:g} ms at first and {waits.LONGEST_SLICE / 1e6:g} ms at most",
+            f"at most {streams.PERMIT >> 10} KiB for each socket",
+            f"look-ups in threads, {('none', 'one', 'two', 'three', 'four')[AT_ONCE]} at once",
+        ),
     }
     flat = {page: re.sub(r"\s+", " ", read(page)) for page in sentences}
     assert [(page, s) for page, wanted in sentences.items() for s in wanted if s not in flat[page]] == []
@@ -305,7 +315,9 @@ def test_every_policy_in_the_repository_says_where_its_schema_is() -> None:
     for path in sorted((ROOT / "policies").glob("*.yaml")):
         first = path.read_text(encoding="utf-8").splitlines()[0]
         found[path.name] = (path.parent / first.removeprefix("# yaml-language-server: $schema=")).exists()
-    assert found == dict.fromkeys(("calculator.yaml", "miner.yaml", "report-python.yaml", "report.yaml"), True)
+    assert found == dict.fromkeys(
+        ("calculator.yaml", "feed.yaml", "miner.yaml", "report-python.yaml", "report.yaml"), True
+    )
 
 
 # Promises.
@@ -358,6 +370,18 @@ def test_only_what_varies_is_not_compared() -> None:
     real = "a\nb\nc\nz: exit status 0, 1.20 s, 11.0 MiB of memory, 8 calls refused\n"
     assert [same(shown, real), same(shown, real.replace("8 calls", "9 calls"))] == [True, False]
     assert [same("a\n", "a"), same("a\n", "a\nb\n"), same("", "")] == [False, False, True]
+
+
+def test_a_server_listens_before_the_next_command_and_ends_with_its_block(clone: Clone) -> None:
+    """The port that the pages name is a free one in truth, and shows as the one on the page."""
+    server = f"python3 -m http.server --bind 127.0.0.1 --directory samples {SHOWN_PORT} > server.log 2>&1 &\n"
+    ask = f"exec 3<>/dev/tcp/127.0.0.1/{SHOWN_PORT} && echo {SHOWN_PORT} listens\n"
+    assert clone.console([server, ask]) == [("", 0), (f"{SHOWN_PORT} listens\n", 0)]
+    with socket.socket() as asker:
+        assert [clone.port == SHOWN_PORT, asker.connect_ex(("127.0.0.1", int(clone.port)))] == [
+            False,
+            errno.ECONNREFUSED,
+        ]
 
 
 def test_links_are_named_as_on_the_web() -> None:
