@@ -16,7 +16,7 @@ from typing import Any
 from wasmtime import Engine, Store, WasiConfig, wat2wasm
 from wasmtime.component import Component, Linker
 
-from benchmarks.measure import Row
+from benchmarks.measure import Row, Skipped
 from sandbox import Sandbox
 from sandbox.guard.build import guard
 from sandbox.guard.builder import HOST
@@ -31,7 +31,7 @@ HERE = ROOT / "benchmarks"
 RUN = "wasi:cli/run@0.2.0"
 MEBIBYTE = 1 << 20
 
-Cases = dict[str, Callable[[], Iterator[Row]]]
+Cases = dict[str, Callable[[], Iterator[Row | Skipped]]]
 """Rows by name; some measurements give several."""
 Directory = tuple[Path, str, bool]
 """A directory of the host's, the guest's name for it, and whether it is writable."""
@@ -176,8 +176,9 @@ class Bench:
     def policy(
         self, name: str, source: Path, directories: Iterable[Directory], *, stream: str = "discard", **more: Any
     ) -> Path:
-        """Write a policy (JSON is YAML) that grants what a row needs. ``more``: ``limits``, ``excepted``."""
+        """Write a policy (JSON is YAML) of what a row needs. ``more``: ``limits``, ``excepted``, ``sockets``."""
         excepted = {"except": more["excepted"]} if "excepted" in more else {}
+        sockets = {"sockets": more["sockets"]} if more.get("sockets") else {}
         policy = {
             "version": 1,
             "components": {
@@ -194,6 +195,7 @@ class Bench:
                         "arguments": "inherit",
                         "clocks": {"monotonic": "real"},
                         "random": "secure",
+                        **sockets,
                     },
                     "limits": {"disk": "1000TiB", "deadline": "1h", **more.get("limits", {})},
                 }

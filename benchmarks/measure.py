@@ -6,7 +6,7 @@ import os
 import platform
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
@@ -124,12 +124,20 @@ def _short(value: float) -> str:
 
 def interleave(ours: Callable[[], float], plain: Callable[[], float], rounds: int) -> tuple[Sample, Sample]:
     """Measure two things in turns (A B, B A, ...): what slows the machine down meets both. One turn warms up."""
-    found: tuple[list[float], list[float]] = ([], [])
-    ours(), plain()
+    first, second = in_turns([ours, plain], rounds)
+    return first, second
+
+
+def in_turns(sides: Sequence[Callable[[], float]], rounds: int) -> list[Sample]:
+    """The same with any number of things."""
+    found: list[list[float]] = [[] for _ in sides]
+    for side in sides:
+        side()
+    forth = list(zip(sides, found, strict=True))
     for number in range(rounds):
-        for which in (0, 1) if number % 2 == 0 else (1, 0):
-            found[which].append((ours, plain)[which]())
-    return Sample(tuple(found[0])), Sample(tuple(found[1]))
+        for side, values in forth if number % 2 == 0 else reversed(forth):
+            values.append(side())
+    return [Sample(tuple(values)) for values in found]
 
 
 def seconds(action: Callable[[], object]) -> float:

@@ -31,18 +31,24 @@ WHAT = {
 }
 
 
+def repeated(bench: Bench, policy: Path, arguments: Sequence[str]) -> list[str]:
+    """The command that runs a policy, which has been run before."""
+    # An installed package has its bytecode; so has this one then.
+    subprocess.run([sys.executable, "-m", "compileall", "-q", ROOT / "sandbox"], env=bench.environment, check=True)
+    command = [sys.executable, "-c", ENTRY.format(root=str(ROOT)), "run", "--quiet", str(policy), "--", *arguments]
+    process(command, bench.environment)
+    return command
+
+
 def _start(
     bench: Bench, name: str, source: Path, directories: list[Directory], rounds: int, arguments: Sequence[str] = ()
 ) -> Iterator[Row]:
     policy = bench.policy(name, source, directories, stream="inherit")
-    sandbox = [sys.executable, "-c", ENTRY.format(root=str(ROOT)), "run", "--quiet", str(policy), "--", *arguments]
     bare = [sys.executable, str(HERE / "bare.py"), str(bench.compiled_file(source))]
     bare += [f"{h}::{g}{'' if w else '::ro'}" for h, g, w in [*directories, (bench.empty, "/", False)]]
     bare += ["--", *arguments]
-    # An installed package has its bytecode; so has this one then.
-    subprocess.run([sys.executable, "-m", "compileall", "-q", ROOT / "sandbox"], env=bench.environment, check=True)
     bench.settle(source)
-    process(sandbox, bench.environment)
+    sandbox = repeated(bench, policy, arguments)
     what = f"{WHAT[name]}, whole process, warm cache"
     ours, plain = interleave(
         lambda: process(sandbox, bench.environment), lambda: process(bare, bench.environment), rounds

@@ -7,6 +7,10 @@
  *     net download ADDR PORT BYTES CHUNK   asks for BYTES with a line "BYTES\n" and reads them, CHUNK at most at a time
  *     net pingpong ADDR PORT N SIZE        sends SIZE bytes and reads them back, N times on one connection
  *     net http ADDR PORT N                 GETs / by HTTP/1.0, N times, a connection each
+ *     net poll ADDR PORT N IDLE            asks N times which of IDLE + 1 connections can be read: one always can
+ *     net accept ADDR PORT N               listens, and echoes what each of N connections sends to its end; the first
+ *                                          connection before them does not count
+ *     net lookup NAME N                    looks a name up N times, one after the other
  *
  * prints `count=N bytes=N nanoseconds=N`. ADDR is dotted IPv4; KIND is `random` or `ascii`. It reads and writes as
  * wasi-libc does: it tries, and waits on a pollable kept with the connection when there was nothing to do.
@@ -20,6 +24,7 @@
 DEFINE_CABI_REALLOC
 
 #define MAX_CHUNK (1 << 20)
+#define MAX_IDLE 1000
 
 static uint8_t buffer[MAX_CHUNK];
 static handle network;
@@ -39,29 +44,32 @@ static void check(const char *what, uint8_t failed, uint8_t error) {
   if (failed) fail(what, error_code_name(error));
 }
 
-static connection connect_remote(void) {
-  connection c;
+static handle new_socket(void) {
   result_handle created;
   create_tcp_socket(IPV4, &created);
   check("create-tcp-socket", created.failed, created.error);
-  c.socket = created.value;
+  return created.value;
+}
+
+static connection subscribed(handle socket, handle input, handle output) {
+  return (connection){socket, input, output, input_subscribe(input), output_subscribe(output)};
+}
+
+static connection connect_remote(void) {
+  handle socket = new_socket();
   result_unit started;
-  tcp_start_connect(c.socket, network, SPREAD(remote), &started);
+  tcp_start_connect(socket, network, SPREAD(remote), &started);
   check("start-connect", started.failed, started.error);
-  handle pollable = tcp_subscribe(c.socket);
+  handle pollable = tcp_subscribe(socket);
   result_streams finished;
   for (;;) {
-    tcp_finish_connect(c.socket, &finished);
+    tcp_finish_connect(socket, &finished);
     if (!finished.failed || finished.error != ERROR_WOULD_BLOCK) break;
     pollable_block(pollable);
   }
   drop_pollable(pollable);
   check("finish-connect", finished.failed, finished.error);
-  c.input = finished.streams.input;
-  c.output = finished.streams.output;
-  c.readable = input_subscribe(c.input);
-  c.writable = output_subscribe(c.output);
-  return c;
+  return subscribed(socket, finished.streams.input, finished.streams.output);
 }
 
 static void disconnect(connection *c) {
@@ -190,11 +198,87 @@ static void http(uint64_t count) {
   report(count, total, from);
 }
 
+static void poll_idle(uint64_t count, size_t idle) {
+  static connection open[MAX_IDLE + 1];
+  static handle readable[MAX_IDLE + 1];
+  open[0] = connect_remote();
+  send_all(&open[0], buffer, 1);
+  pollable_block(open[0].readable);
+  for (size_t i = 1; i <= idle; i++) open[i] = connect_remote();
+  for (size_t i = 0; i <= idle; i++) readable[i] = open[i].readable;
+  uint64_t from = monotonic_now();
+  for (uint64_t i = 0; i < count; i++) {
+    indices ready;
+    poll_list(readable, idle + 1, &ready);
+    if (ready.length != 1 || ready.items[0]) fail("poll", "ready");
+    free(ready.items);
+  }
+  report(count, 0, from);
+  for (size_t i = 0; i <= idle; i++) disconnect(&open[i]);
+}
+
+static void echo_next(handle listener, handle acceptable) {
+  result_accepted accepted;
+  for (;;) {
+    tcp_accept(listener, &accepted);
+    if (!accepted.failed || accepted.error != ERROR_WOULD_BLOCK) break;
+    pollable_block(acceptable);
+  }
+  check("accept", accepted.failed, accepted.error);
+  connection c = subscribed(accepted.peer.socket, accepted.peer.input, accepted.peer.output);
+  for (size_t got; (got = receive(&c, 65536));) send_all(&c, buffer, got);
+  disconnect(&c);
+}
+
+static void accept_and_echo(uint64_t count) {
+  handle listener = new_socket();
+  result_unit result;
+  tcp_start_bind(listener, network, SPREAD(remote), &result);
+  check("start-bind", result.failed, result.error);
+  tcp_finish_bind(listener, &result);
+  check("finish-bind", result.failed, result.error);
+  tcp_start_listen(listener, &result);
+  check("start-listen", result.failed, result.error);
+  tcp_finish_listen(listener, &result);
+  check("finish-listen", result.failed, result.error);
+  handle acceptable = tcp_subscribe(listener);
+  echo_next(listener, acceptable);
+  uint64_t from = monotonic_now();
+  for (uint64_t i = 0; i < count; i++) echo_next(listener, acceptable);
+  report(count, 0, from);
+  drop_pollable(acceptable);
+  drop_tcp_socket(listener);
+}
+
+static void lookup(const char *name, uint64_t count) {
+  uint64_t from = monotonic_now();
+  for (uint64_t i = 0; i < count; i++) {
+    result_handle stream;
+    resolve_addresses(network, name, strlen(name), &stream);
+    check("resolve-addresses", stream.failed, stream.error);
+    handle pollable = resolve_subscribe(stream.value);
+    result_next_address found;
+    do {
+      resolve_next_address(stream.value, &found);
+      if (found.failed && found.error == ERROR_WOULD_BLOCK) pollable_block(pollable);
+      else check("resolve-next-address", found.failed, found.error);
+    } while (found.failed || found.next.some);
+    drop_pollable(pollable);
+    drop_resolve_address_stream(stream.value);
+  }
+  report(count, 0, from);
+}
+
 int main(int argc, char **argv) {
   unsigned a, b, c, d;
+  network = instance_network();
+  if (argc == 4 && !strcmp(argv[1], "lookup")) {
+    lookup(argv[2], strtoull(argv[3], NULL, 10));
+    drop_network(network);
+    return 0;
+  }
   if (argc < 5 || sscanf(argv[2], "%u.%u.%u.%u", &a, &b, &c, &d) != 4) fail("usage", "arguments");
   remote = (flat_address){IPV4, {atoi(argv[3]), (int32_t)a, (int32_t)b, (int32_t)c, (int32_t)d}};
-  network = instance_network();
   uint64_t count = strtoull(argv[4], NULL, 10);
   size_t size = argc > 5 ? strtoul(argv[5], NULL, 10) : 0;
   if (size > MAX_CHUNK) fail("usage", "chunk");
@@ -203,6 +287,8 @@ int main(int argc, char **argv) {
   else if (!strcmp(argv[1], "download") && argc == 6 && size) download(count, size);
   else if (!strcmp(argv[1], "pingpong") && argc == 6 && size) pingpong(count, size);
   else if (!strcmp(argv[1], "http") && argc == 5) http(count);
+  else if (!strcmp(argv[1], "poll") && argc == 6 && size <= MAX_IDLE) poll_idle(count, size);
+  else if (!strcmp(argv[1], "accept") && argc == 5) accept_and_echo(count);
   else fail("usage", "subcommand");
   drop_network(network);
   return 0;
