@@ -10,7 +10,7 @@ TOOLS := .guest-tools
 JCO_VERSION ?= 1.32.1
 JCO ?= $(CURDIR)/$(TOOLS)/node_modules/.bin/jco
 export JCO
-APT_PACKAGES := clang jq lld wasi-libc libclang-rt-dev-wasm32
+APT_PACKAGES := clang dnsmasq-base iproute2 jq lld wasi-libc libclang-rt-dev-wasm32 util-linux
 
 .DEFAULT_GOAL := help
 .PHONY: help test format lint types unit demo samples guest-tools bench schema clean

@@ -85,15 +85,14 @@ def resolve(name: str) -> str:
 def many(host: str, port: str, count: str) -> str:
     """Connections that are all kept open, until one cannot be made or there are ``count``; then, without them, one."""
     kept: list[socket.socket] = []
-    told = ""
+    made, told = 0, ""
     try:
-        while len(kept) < int(count):
-            client = socket.socket()
-            kept.append(client)
-            client.connect((host, int(port)))
+        while made < int(count):
+            kept.append(socket.socket())
+            kept[-1].connect((host, int(port)))
+            made += 1
     except OSError as error:
         told = f", then {described(error)}"
-    made = len(kept) - bool(told)
     for client in kept:
         client.close()
     with socket.create_connection((host, int(port)), timeout=10) as client:
