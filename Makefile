@@ -62,7 +62,7 @@ guest-tools: ## Install what builds guests: a compiler from Debian (as root), jc
 	  if test "$$(id -u)" = 0; then \
 	    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing; \
 	  else echo "guest-tools: missing Debian packages:$$missing; install them as root: apt-get install$$missing" >&2; exit 1; fi; fi
-	@test -x $(TOOLS)/node_modules/.bin/jco || \
+	@test "$$($(TOOLS)/node_modules/.bin/jco --version 2>/dev/null)" = "$(JCO_VERSION)" || \
 	  npm install --silent --no-save --no-audit --no-fund --prefix $(TOOLS) '@bytecodealliance/jco@$(JCO_VERSION)'
 
 bench: $(STAMP) ## Print the performance figures as ratios to plain wasmtime-py.

@@ -125,6 +125,11 @@ class Plan:
         return self.lines[route]
 
     @property
+    def uses_sockets(self) -> bool:
+        """Whether the component imports sockets, and is granted some of the network."""
+        return any(by == "broker" for _, by in self.interfaces)
+
+    @property
     def counts_writes(self) -> bool:
         return any(p.writable for p in self.preopens)
 
@@ -230,13 +235,15 @@ class _Planner:
             )
             return ()
         out = []
+        imports_sockets = any(item.name.startswith("wasi:sockets/") for item in self.facts.imports)
+        served = imports_sockets and self.sockets() is not None
         for item in self.facts.imports:
             known = _classified(item.name)
             if isinstance(known, Refused) or item.kind != "instance":
                 reason = known.reason if isinstance(known, Refused) else "it is not an interface"
                 self.object(f"{self.root}.source", f"the component imports {item.name!a}: {reason}", "component")
                 continue
-            out.append((item.name, behind(item.name, sockets=self.sockets() is not None)))
+            out.append((item.name, behind(item.name, sockets=served)))
         return tuple(out)
 
     def sockets(self) -> Sockets | None:
@@ -481,14 +488,16 @@ class _Planner:
 def behind(interface: str, *, sockets: bool = False) -> str:
     """What serves an interface of WASI 0.2: ``wasmtime`` itself, the ``guard`` before it, or nothing (``refused``).
 
-    Where the policy grants ``sockets``, the ``broker`` serves them: the guard's own sockets, over those that the
-    supervisor makes.
+    Where the policy grants ``sockets`` and the component imports them, the ``broker`` serves them: the guard's own
+    sockets, over those that the supervisor makes. Then streams and pollables are the guard's as well.
     """
     base = interface.partition("@")[0]
     if base.startswith("wasi:sockets/"):
         return "broker" if sockets else "refused"
     if base.startswith(("wasi:http/", "wasi:clocks/timezone")):
         return "refused"
+    if sockets and base.startswith(("wasi:io/", "wasi:cli/std")):
+        return "guard"
     if base.startswith(("wasi:filesystem/", "wasi:clocks/", "wasi:random/", "wasi:cli/environment", "wasi:cli/exit")):
         return "guard"
     return "wasmtime"

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import re
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
-from sandbox.broker.addresses import Address, canonical, numeric, parse, zone
+from sandbox.policy.addresses import LABEL, Address, canonical, numeric, parse, zone
 
 MAX_NAME = 253
 """Characters of the longest host name."""
 MAX_ADDRESSES = 64
 """Addresses of one answer that are looked at; what a resolver says beyond that is dropped."""
 
-_LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?")
+_RES_DNSRCH = 0x200
+"""The option of glibc's resolver, in ``_res.options`` of each thread, to try a name with dots below other domains."""
+
 _NUMERIC_END = re.compile(r"(?:.*\.)?(?:[0-9]+|0x[0-9a-f]*)", re.DOTALL)
 
 _FAILURES = {
@@ -60,7 +64,7 @@ def normalise(written: str) -> str | Address:
         if address is None:
             raise ValueError("numbers, but no address")
         return address
-    if len(name) > MAX_NAME or not all(map(_LABEL.fullmatch, name.split("."))):
+    if len(name) > MAX_NAME or not all(map(LABEL.fullmatch, name.split("."))):
         raise ValueError("not a host name")
     return name
 
@@ -71,8 +75,9 @@ def look_up(name: str) -> Found:
     Raises ``ResolverError``.
     """
     try:
-        # Bytes: as text, the name would go through a second normalisation, after it was judged.
-        answers = socket.getaddrinfo(name.encode("ascii"), None, type=socket.SOCK_STREAM, flags=socket.AI_CANONNAME)
+        with _no_completion():
+            # Bytes: as text, the name would go through a second normalisation, after it was judged.
+            answers = socket.getaddrinfo(name.encode("ascii"), None, type=socket.SOCK_STREAM, flags=socket.AI_CANONNAME)
         return found([str(a[4][0]) for a in answers], next((a[3] for a in answers if a[3]), None))
     except socket.gaierror as error:
         raise ResolverError(_FAILURES.get(error.errno or 0, "temporary-resolver-failure")) from None
@@ -80,6 +85,32 @@ def look_up(name: str) -> Found:
         raise ResolverError("temporary-resolver-failure") from None
     except ValueError:  # text of an answer that is none
         raise ResolverError("permanent-resolver-failure") from None
+
+
+@contextmanager
+def _no_completion() -> Iterator[None]:
+    """Have this thread's lookups take a name with a dot for the whole name, whatever ``search`` and ``ndots`` the host
+    is configured with: what there is under another name is not what was judged. Short names are completed as ever.
+
+    A final dot would say the same to a nameserver, but no line of ``/etc/hosts`` has one, and those come first.
+    """
+    import ctypes
+
+    libc = ctypes.CDLL(None)
+    try:
+        initialise, state = libc.__res_init, libc.__res_state
+    except AttributeError:  # not glibc
+        yield
+        return
+    state.restype = ctypes.c_void_p
+    initialise()
+    options = ctypes.c_ulong.from_address(state() + 2 * ctypes.sizeof(ctypes.c_int))
+    before = options.value
+    options.value &= ~_RES_DNSRCH
+    try:
+        yield
+    finally:
+        options.value = before
 
 
 def found(texts: list[str], alias: str | None = None) -> Found:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import socket
-from typing import Protocol
+from typing import NamedTuple
 
 
-class Optioned(Protocol):
+class Kind(NamedTuple):
     """What an option is of: ``tcp`` or ``udp``, IPv4 (4) or IPv6 (6)."""
 
     protocol: str
@@ -22,10 +22,10 @@ class Option:
         self.size, self.level, self.name = size, level, name
         self.least, self.most, self.first, self.unit = least, most, first, unit
 
-    def place(self, _: Optioned) -> tuple[int, int]:
+    def place(self, _: Kind) -> tuple[int, int]:
         return self.level, self.name
 
-    def default(self, _: Optioned) -> int:
+    def default(self, _: Kind) -> int:
         return self.first * self.unit
 
     def takes(self, value: int) -> bool:
@@ -43,7 +43,7 @@ class Option:
 
 
 class _HopLimit(Option):
-    def place(self, s: Optioned) -> tuple[int, int]:
+    def place(self, s: Kind) -> tuple[int, int]:
         if s.family == 6:
             return socket.IPPROTO_IPV6, socket.IPV6_UNICAST_HOPS
         return self.level, self.name
@@ -69,7 +69,7 @@ class _Flag(Option):
 class _Buffer(Option):
     """A size of a buffer: Linux doubles what is set, to have room for what it notes itself, and answers that."""
 
-    def default(self, s: Optioned) -> int:
+    def default(self, s: Kind) -> int:
         return self.first if s.protocol == "tcp" else 106496
 
     def value(self, kernel: int) -> int:
@@ -91,3 +91,7 @@ OPTIONS: dict[str, Option] = {
     "send-buffer-size": _Buffer(8, socket.SOL_SOCKET, socket.SO_SNDBUF, least=2304, most=4 << 20, first=8192),
 }
 """What holds as long as there is no socket yet is Linux's own choice; then its socket answers."""
+BACKLOG, MAX_BACKLOG = 128, 4096
+"""Connections that wait to be accepted, at most: at first, and whatever is set."""
+OF_UDP = frozenset({"hop-limit", "receive-buffer-size", "send-buffer-size"})
+"""Those that UDP has; TCP has all."""

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from threading import Lock, Thread
+from threading import BoundedSemaphore, Lock, Thread
 
 from sandbox.broker.names import Found, ResolverError
 
 AT_ONCE = 4
 """Lookups that are with the host's resolver at once; a thread that it keeps counts until it comes back."""
+IN_ALL = BoundedSemaphore(64)
+"""The same for all runs of this process together, those that are over included: their threads may still be kept."""
 
 
 class Resolver:
@@ -65,10 +67,14 @@ class Resolver:
             key = next(iter(self._waiting))
             name = self._waiting.pop(key)
             self._running += 1
+            if not IN_ALL.acquire(blocking=False):
+                self._post(key, ResolverError("temporary-resolver-failure"))
+                continue
             try:
                 # A daemon: a resolver that never answers must not keep the program from ending.
                 Thread(target=self._run, args=(key, name), name="lookup", daemon=True).start()
             except RuntimeError:
+                IN_ALL.release()
                 self._post(key, ResolverError("temporary-resolver-failure"))
 
     def _run(self, key: int, name: str) -> None:
@@ -78,6 +84,7 @@ class Resolver:
         except ResolverError as error:
             answer = error
         finally:
+            IN_ALL.release()
             self._post(key, answer)
 
     def _post(self, key: int, answer: Found | ResolverError) -> None:

@@ -12,8 +12,8 @@ from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Literal
 
 from sandbox.audit.quote import yaml_scalar
-from sandbox.broker.addresses import NEVER, Address, Kind, canonical, embedded, kind, shown, zone
 from sandbox.broker.names import Found
+from sandbox.policy.addresses import NEVER, Address, Kind, canonical, embedded, kind, shown, zone
 from sandbox.policy.model import Local, Peer, Sockets
 
 Protocol = Literal["tcp", "udp"]

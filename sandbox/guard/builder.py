@@ -75,7 +75,7 @@ as core values of eight bytes each, a string apart; it answers a zero and the re
 them out, with numbers where handles are, or one character, the error code and one more. ``receive``, ``send`` and
 ``room`` answer a status: see ``streams``. The bytes themselves lie in the guard's memory, if the host has found it by
 the ``secret`` that the guard keeps there, or go as text. ``wait`` takes a word of four bytes for each object and side
-that is waited for, and answers a byte for each: whether it is ready.
+that is waited for, and answers a byte for each, whether it is ready, and one more, whether all was sent (0) or not.
 
 Each parameter takes the binding microseconds, so two that have 32 bits go as one: a site and an object, a flag that the
 call may wait and an object, an offset and a length, a side and an object.

@@ -15,6 +15,7 @@ from sandbox.guard.state import PATH_MAX, RESULT, SCRATCH
 from sandbox.guard.streams import CODE, DATA, LENGTH, NOTHING, ask, forget_clear
 from sandbox.guard.waits import READABLE, STATE, WRITABLE, subscribe
 from sandbox.guard.wat import get
+from sandbox.guard.wire import ERROR_CODES, MAX_DATAGRAMS
 
 SIDES = {
     "tcp-socket": STATE,
@@ -27,31 +28,7 @@ SIDES = {
 }
 """What a resource is a side of; dropping it, and waiting for it, say so."""
 
-ERROR_CODE = ty.Enum(
-    (
-        "unknown",
-        "access-denied",
-        "not-supported",
-        "invalid-argument",
-        "out-of-memory",
-        "timeout",
-        "concurrency-conflict",
-        "not-in-progress",
-        "would-block",
-        "invalid-state",
-        "new-socket-limit",
-        "address-not-bindable",
-        "address-in-use",
-        "remote-unreachable",
-        "connection-refused",
-        "connection-reset",
-        "connection-aborted",
-        "datagram-too-large",
-        "name-unresolvable",
-        "temporary-resolver-failure",
-        "permanent-resolver-failure",
-    )
-)
+ERROR_CODE = ty.Enum(ERROR_CODES)
 WOULD_BLOCK = ERROR_CODE.names.index("would-block")
 
 U16 = ty.Scalar("u16")
@@ -68,8 +45,9 @@ INCOMING = ty.Record((("data", ty.List(ty.U8)), ("remote-address", ADDRESS)))
 OUTGOING = ty.Record((("data", ty.List(ty.U8)), ("remote-address", ty.Option(ADDRESS))))
 SHUTDOWN = ty.Enum(("receive", "send", "both"))
 ADDRESS_BYTES, MAYBE_ADDRESS_BYTES = ty.layout(ADDRESS)[0], ty.layout(ty.Option(ADDRESS))[0]
-MAX_DATAGRAMS = 16
-"""Datagrams that one call hands out or takes; WASI leaves it to the host."""
+MAX_DATAGRAM = 65535
+"""Bytes of the longest datagram that any protocol carries."""
+TOO_LARGE = ERROR_CODE.names.index("datagram-too-large")
 
 Shape: TypeAlias = "ty.Type | str | tuple[Shape, ...] | None"
 """A type as the tables below have it: a resource by its name (borrowed as a parameter, owned in a result), a tuple."""
@@ -164,11 +142,6 @@ def emit(b: Builder, interface: int) -> None:
         else:
             _known(b, interface, name, function)
             _pass_on(b, interface, name, function, resource, method)
-
-
-def object_number(rep: str, kind: Kind) -> str:
-    """The number of the worker's object behind a representation."""
-    return rep if kind is Kind.SOCKET else f"(i32.shr_u {rep} (i32.const 2))"
 
 
 def _known(b: Builder, interface: int, name: str, function: ty.Function) -> None:
@@ -321,9 +294,11 @@ def _send(b: Builder, interface: int, name: str, function: ty.Function) -> None:
       (br_if $done (i32.ge_u (local.get $i) (local.get 2)))
       (br_if $done (i32.ge_u (local.get $i) (i32.const {MAX_DATAGRAMS})))
       (local.set $at (i32.add (local.get 1) (i32.mul (local.get $i) (i32.const {size}))))
-      (local.set $code (call {b.host("datagram")} (local.get 0)
-        (i32.add (local.get $at) (i32.const {to})) (i32.const {MAYBE_ADDRESS_BYTES})
-        (i32.load (local.get $at)) (i32.load offset=4 (local.get $at))))
+      (local.set $code (i32.const {TOO_LARGE + 1}))
+      (if (i32.le_u (i32.load offset=4 (local.get $at)) (i32.const {MAX_DATAGRAM})) (then
+        (local.set $code (call {b.host("datagram")} (local.get 0)
+          (i32.add (local.get $at) (i32.const {to})) (i32.const {MAYBE_ADDRESS_BYTES})
+          (i32.load (local.get $at)) (i32.load offset=4 (local.get $at))))))
       (if (local.get $code) (then
         (br_if $done (local.get $i))
         (br_if $done (i32.eq (local.get $code) (i32.const {WOULD_BLOCK + 1})))
@@ -371,8 +346,14 @@ def _receive(b: Builder, interface: int, name: str, function: ty.Function) -> No
 
 
 def check(b: Builder) -> None:
-    """Raise ``Unsupported`` where a guest declares resources twice: its handles could not be told apart."""
-    names = [b.imports.resources[n].name for n, kind in b.kinds.items() if kind is Kind.SOCKET]
+    """Raise ``Unsupported`` where a guest declares a resource twice, as one that imports two releases of WASI does: the
+    guard could not tell their handles apart.
+    """
+    owned = (Kind.SOCKET, Kind.INPUT_STREAM, Kind.OUTPUT_STREAM, Kind.POLLABLE, Kind.ERROR)
+    names = [b.imports.resources[n].name for n, kind in b.kinds.items() if kind in owned]
     twice = {n for n in names if names.count(n) > 1}
-    if twice:
-        raise Unsupported(f"it imports several types called {min(twice)}, where WASI 0.2 has one")
+    if b.shape.sockets and twice:
+        raise Unsupported(
+            f"it imports several types called {min(twice)}, and sockets are granted: a component may then import one"
+            " release of WASI only"
+        )

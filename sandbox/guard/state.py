@@ -98,9 +98,10 @@ def state_module(destructors: Mapping[int, str], *, tells_drops: bool) -> str:
     (local.get $slot))
   (func (export "mark") (result i32) (global.get $next))
   ;; Give back what was allocated since the mark, for calls that wait in a loop.
+  ;; Where the block grew meanwhile, all of the new one was allocated since.
   (func (export "rewind") (param $mark i32)
-    (if (i32.and (i32.ge_u (local.get $mark) (global.get $start)) (i32.le_u (local.get $mark) (global.get $next)))
-      (then (global.set $next (local.get $mark)))))
+    (global.set $next (select (local.get $mark) (global.get $start)
+      (i32.and (i32.ge_u (local.get $mark) (global.get $start)) (i32.le_u (local.get $mark) (global.get $end))))))
   (global $free_timer (mut i32) (i32.const 0))
   (global $fresh_timer (mut i32) (i32.const 0))
   (global $left_timers (mut i32) (i32.const 0))

@@ -4,7 +4,7 @@
 granted. Everywhere else they stay Wasmtime's.
 
 The worker answers for a socket with a status: done, ``CLOSED``, ``PENDING`` (taken, though not all of it is on its way
-yet), or ``FAILED`` and an error code more.
+yet), ``ASK`` (done, but it is to be asked for the room before the next write), or ``FAILED`` and an error code more.
 """
 
 from __future__ import annotations
@@ -13,9 +13,10 @@ from sandbox.guard import types as ty
 from sandbox.guard.builder import BROKERED, Builder, Kind, mentioned
 from sandbox.guard.reflect import Unsupported
 from sandbox.guard.sites import Reason
-from sandbox.guard.state import AUXILIARY, CLEAR, CLEARS, RESULT
-from sandbox.guard.waits import READABLE, UNSENT, WRITABLE, subscribe
+from sandbox.guard.state import AUXILIARY, CLEAR, CLEARS, RESULT, SCRATCH
+from sandbox.guard.waits import READABLE, UNSENT, WRITABLE, subscribe, waits_for
 from sandbox.guard.wat import get
+from sandbox.guard.wire import CLOSED, FAILED, PENDING, PERMIT
 
 AMOUNT = {
     "write": "(i64.extend_i32_u (local.get 2))",
@@ -29,9 +30,6 @@ AMOUNT = {
 
 CLOSED_CASE = 1
 """The case of ``stream-error`` that has no payload."""
-CLOSED, PENDING, FAILED = 1, 2, 16
-PERMIT = 65536
-"""Bytes that one write to a socket may hold; what ``check-write`` permits is never more."""
 MOST_READ = 65536
 MOST_FLUSHED = 4096
 """Bytes that one ``blocking-write-and-flush`` may hold, by its specification."""
@@ -89,6 +87,8 @@ def _fails(b: Builder, function: ty.Function, status: str) -> str:
     b.helpers.setdefault(
         "stream_error",
         f"""
+  (func $is_failure (param $status i32) (result i32)
+    (i32.or (i32.eq (local.get $status) (i32.const {CLOSED})) (i32.ge_u (local.get $status) (i32.const {FAILED}))))
   (func $stream_error (param $status i32) (param $at i32)
     (i32.store8 (i32.const {RESULT}) (i32.const 1))
     (i32.store8 (local.get $at) (i32.eq (local.get $status) (i32.const {CLOSED})))
@@ -99,7 +99,7 @@ def _fails(b: Builder, function: ty.Function, status: str) -> str:
     )
     return f"""
       (local.set $status {status})
-      (if (i32.and (i32.ne (local.get $status) (i32.const 0)) (i32.ne (local.get $status) (i32.const {PENDING}))) (then
+      (if (call $is_failure (local.get $status)) (then
         (call $stream_error (local.get $status) (i32.const {at}))
         (return (i32.const {RESULT}))))"""
 
@@ -138,11 +138,32 @@ def _brokered(b: Builder, interface: int, name: str, resource: str, method: str,
             answer = _fails(b, function, f"(call {_send(b)} {NUMBER} {blocking} {NOTHING})")
         case _:
             raise b.unknown(interface, name)
+    first = _patiently(b, interface, function) if method in ("blocking-read", "blocking-skip") else ""
     return f"""
     (if (i32.and (local.get 0) (i32.const {BROKERED})) (then
       {answer}
       (i32.store8 (i32.const {RESULT}) (i32.const 0))
-      (return (i32.const {RESULT}))))"""
+      (return (i32.const {RESULT})))) {first}"""
+
+
+def _patiently(b: Builder, interface: int, function: ty.Function) -> str:
+    """Text that waits for a stream of Wasmtime's as long as sockets still have something to send: Wasmtime's own wait
+    would keep that from going on."""
+    this = function.params[0][1]
+    pollables = [n for n, kind in b.kinds.items() if kind is Kind.POLLABLE]
+    name = "[method]input-stream.subscribe"
+    if len(pollables) != 1 or not isinstance(this, ty.Borrow) or name not in dict(b.interfaces[interface].exports):
+        return ""  # a guest that cannot ask for such a pollable waits for nothing else meanwhile
+    waits_for(b, pollables[0])
+    b.globals["unsent"] = UNSENT
+    expected = ty.Function((("self", this),), ty.Own(pollables[0]))
+    subscribed = b.native(interface, name, expected)
+    return f"""
+    (if (global.get $unsent) (then
+      (local.set $status (call {subscribed} {NUMBER}))
+      (i32.store (i32.const {SCRATCH}) (i32.shl (local.get $status) (i32.const 2)))
+      (drop (call $await (i32.const {SCRATCH}) (i32.const 1)))
+      (call {b.drop(pollables[0])} (local.get $status))))"""
 
 
 def _write(b: Builder, interface: int, name: str, method: str, function: ty.Function) -> None:

@@ -21,8 +21,8 @@ FIRST_SLICE, LONGEST_SLICE = 100_000, 10_000_000
 """How long the worker waits before Wasmtime is asked again, in nanoseconds: at first, and at most."""
 MAX_POLLABLES = 1 << 20
 UNSENT = "(global $unsent (mut i32) (i32.const 0))"
-"""Whether the worker may hold something that the network had no room for: from then on it is never left out of a wait,
-since it is in these that it sends it."""
+"""Whether the worker holds something that the network had no room for: then it is not left out of any wait, since it is
+in these that it sends it."""
 
 NOW = ty.Function((), ty.U64)
 
@@ -33,18 +33,18 @@ def emit(b: Builder, interface: int) -> None:
         types = [t for _, t in function.params]
         match name, types, function.result:
             case "poll", [ty.List(ty.Borrow(r))], ty.List(ty.Scalar("u32")) if b.kinds[r] is Kind.POLLABLE:
-                _helpers(b, r)
+                waits_for(b, r)
                 text = f"""
     (i32.store (i32.const {RESULT + 4}) (call $await (local.get 0) (local.get 1)))
     (i32.store (i32.const {RESULT}) (global.get $awaited))
     (i32.const {RESULT})"""
                 b.emit(interface, name, function, text)
             case "[method]pollable.block", [ty.Borrow(r)], None if b.kinds[r] is Kind.POLLABLE:
-                _helpers(b, r)
+                waits_for(b, r)
                 text = f"(i32.store (i32.const {SCRATCH}) (local.get 0))"
                 b.emit(interface, name, function, f"{text} (drop (call $await (i32.const {SCRATCH}) (i32.const 1)))")
             case "[method]pollable.ready", [ty.Borrow(r)], ty.Scalar("bool") if b.kinds[r] is Kind.POLLABLE:
-                _helpers(b, r)
+                waits_for(b, r)
                 b.emit(interface, name, function, "(call $ready (local.get 0))")
             case _:
                 raise b.unknown(interface, name)
@@ -95,7 +95,8 @@ def _clock(b: Builder, pollable: int, name: str) -> str:
     return b.native(b.companion("wasi:clocks/monotonic-clock", pollable), name, expected)
 
 
-def _helpers(b: Builder, pollable: int) -> None:
+def waits_for(b: Builder, pollable: int) -> None:
+    """Have ``$await`` and ``$ready`` at hand."""
     if "await" in b.helpers:
         return
     if len([n for n, kind in b.kinds.items() if kind is Kind.POLLABLE]) != 1:
@@ -111,8 +112,10 @@ def _helpers(b: Builder, pollable: int) -> None:
     b.helpers["await"] = f"""
   (func $wait (param $what i32) (param $count i32) (param $time i64) (result i32)
     (call {wait} (local.get $what) (i32.shl (local.get $count) (i32.const 2)) (local.get $time) (i32.const {AUXILIARY}))
-    (if (i32.ne (i32.load (i32.const {AUXILIARY + 4})) (local.get $count)) (then unreachable))
-    (i32.load (i32.const {AUXILIARY})))
+    (if (i32.ne (i32.load (i32.const {AUXILIARY + 4})) (i32.add (local.get $count) (i32.const 1))) (then unreachable))
+    (local.set $what (i32.load (i32.const {AUXILIARY})))
+    (global.set $unsent (i32.load8_u (i32.add (local.get $what) (local.get $count))))
+    (local.get $what))
   (func $ready (param $rep i32) (result i32)
     (if (i32.eqz (i32.and (local.get $rep) (i32.const {TAG}))) (then
       (return (call {ready} (i32.shr_u (local.get $rep) (i32.const 2))))))

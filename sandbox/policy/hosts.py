@@ -11,15 +11,14 @@ import re
 from collections.abc import Iterator
 from typing import Literal, TypeAlias
 
+from sandbox.policy.addresses import EMBEDDING, LABEL, Address, numeric
 from sandbox.policy.section import flaw, shown
 
-Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 Use = Literal["grant", "deny"]
 """What a host is written for. A denial may name what can never be granted."""
 
-_LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?")
 _NUMERIC = re.compile(r"(?:[0-9]+|0x[0-9a-f]*)", re.IGNORECASE)
 _PORT = re.compile(r"0|[1-9][0-9]{0,4}")
 _MAX_PORT = 65535
@@ -35,16 +34,6 @@ _NEVER: tuple[tuple[Network, str], ...] = (
     (_LINK_LOCAL_SIX, "is reached through a zone only (fe80::1%eth0), and an address with a zone is never granted"),
 )
 """Networks in which nothing can be granted to connect or send to."""
-
-_EMBEDDING: tuple[tuple[ipaddress.IPv6Network, str], ...] = (
-    (ipaddress.IPv6Network("::/96"), "IPv4-compatible"),
-    (ipaddress.IPv6Network("::ffff:0:0:0/96"), "IPv4-translated"),
-    (ipaddress.IPv6Network("64:ff9b::/96"), "NAT64"),
-    (ipaddress.IPv6Network("64:ff9b:1::/48"), "NAT64"),
-    (ipaddress.IPv6Network("2002::/16"), "6to4"),
-    (ipaddress.IPv6Network("2001::/32"), "Teredo"),
-)
-"""Forms of IPv6 addresses that lead to an IPv4 address; a grant of one would hide which."""
 
 _LOOPBACK_SIX = ipaddress.IPv6Address("::1")
 
@@ -126,7 +115,7 @@ def read_name(name: str) -> str:
         raise flaw(f"{shown(name)}: write names in lower case", name.lower())
     if name.endswith("."):
         raise flaw(f"{shown(name)}: write a name without the final dot", name.rstrip("."))
-    if len(name) > 253 or not all(_LABEL.fullmatch(label) for label in name.split(".")):
+    if len(name) > 253 or not all(LABEL.fullmatch(label) for label in name.split(".")):
         raise flaw(f"{shown(name)} is not a host name")
     if is_address(name):
         raise flaw(f"{shown(name)} is an address: write a name")
@@ -211,40 +200,23 @@ def _not_numeric(host: str, address: str, rest: str) -> str:
     if host.startswith("["):
         if _is_name(address):
             return f"{shown(host)}: brackets are for IPv6 addresses: write the name without them"
-        if _four(address) is not None:
+        if numeric(address.lower()) is not None:
             return f"{shown(host)}: brackets are for IPv6 addresses: write the IPv4 address without them"
         return f"{shown(host)} is not an IPv6 address or network"
     if rest:
         if _is_name(address):
             return f"{shown(host)}: only a network has a prefix, and '{address}' is a name"
-        if _is_name(rest[1:].partition(".")[2]) and _four(address) is not None:
+        if _is_name(rest[1:].partition(".")[2]) and numeric(address.lower()) is not None:
             return f"{shown(host)} mixes a network and a name: write one of the two"
         return f"{shown(host)} is not an IPv4 address or network"
-    read = _four(address)
+    read = numeric(address.lower())
     if read is not None:
         return f"{shown(host)} is read as the address {read} by resolvers: write {shown(str(read))}"
     return f"{shown(host)} is not an IPv4 address or network"
 
 
 def _is_name(text: str) -> bool:
-    return not is_address(text) and all(_LABEL.fullmatch(label) for label in text.split("."))
-
-
-def _four(text: str) -> ipaddress.IPv4Address | None:
-    """The address that resolvers take ``text`` for (``inet_aton``): one to four numbers, hexadecimal and octal too."""
-    numbers: list[int] = []
-    for part in text.lower().split("."):
-        if re.fullmatch("0x[0-9a-f]{1,15}|[0-9]{1,15}", part) is None:
-            return None
-        try:
-            octal = part[0] == "0" and part != "0"
-            numbers.append(int(part, 16 if part[:2] == "0x" else 8 if octal else 10))
-        except ValueError:
-            return None
-    *high, low = numbers
-    if len(high) > 3 or any(number > 255 for number in high) or low >= 256 ** (4 - len(high)):
-        return None
-    return ipaddress.IPv4Address(sum(number << (24 - 8 * place) for place, number in enumerate(high)) + low)
+    return not is_address(text) and all(LABEL.fullmatch(label) for label in text.split("."))
 
 
 def _check_grantable(host: str, network: Network) -> None:
@@ -253,6 +225,6 @@ def _check_grantable(host: str, network: Network) -> None:
         if network.version == never.version and network.subnet_of(never):  # type: ignore[arg-type]
             raise flaw(f"{shown(host)} {why}")
     if isinstance(network, ipaddress.IPv6Network) and network.network_address != _LOOPBACK_SIX:
-        for around, form in _EMBEDDING:
+        for around, form in EMBEDDING:
             if network.subnet_of(around):
                 raise flaw(f"{shown(host)} leads to an IPv4 address ({form}): write the IPv4 address, or a name")

@@ -11,6 +11,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from sandbox.broker.links import stays_below
+from sandbox.guard.wire import FAILED
 from sandbox.runtime.channel import Channel
 
 if TYPE_CHECKING:
@@ -30,8 +31,6 @@ MAX_NOTES = 4096
 METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH")
 SCHEMES = ("http", "https")
 WORD = 0xFFFF_FFFF
-FAILED = 16
-"""What the status of a stream begins at that failed; the error code 0 is ``unknown``."""
 
 
 class UnfitError(Exception):
@@ -242,7 +241,7 @@ class Callbacks:
             return self.network.wait(what, nanoseconds)
         except Exception as error:  # noqa: BLE001
             self._fault("wait", error)
-            return "\x01" * (len(what) // 4)
+            return "\x01" * (len(what) // 4) + "\x00"
 
     def drop(self, _: object, handle: int) -> None:
         try:

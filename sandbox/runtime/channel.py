@@ -15,6 +15,9 @@ JOB = b"job"
 CONTROL = socket.CMSG_SPACE(4)
 
 
+ENCODE, DECODE = json.JSONEncoder(separators=(",", ":")).encode, json.JSONDecoder().decode
+
+
 class Channel:
     """The worker's end of its socket. Each message is one packet, a JSON array."""
 
@@ -23,7 +26,7 @@ class Channel:
 
     def send(self, *message: object) -> None:
         try:
-            self.end.send(json.dumps(message, separators=(",", ":")).encode())
+            self.end.send(ENCODE(message).encode())
         except OSError:
             os._exit(70)  # nobody is left to tell
 
@@ -56,7 +59,7 @@ class Channel:
         if not data:
             os._exit(70)
         descriptor = int.from_bytes(ancillary[0][2][:4], sys.byteorder) if ancillary else None
-        _, number, result = json.loads(data)
+        _, number, result = DECODE(data.decode())
         return number, result, descriptor
 
     def fileno(self) -> int:

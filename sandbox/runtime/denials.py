@@ -332,9 +332,9 @@ def _with(preopen: Preopen, more: str, access: str | None = None) -> str:
 
 def _of_network(site: Site, text: str, raw: str) -> tuple[str | None, str | None]:
     """What a guest named of the network, where it named something, and the YAML that would grant it."""
-    from sandbox.broker.addresses import parse, shown
     from sandbox.broker.names import normalise
     from sandbox.broker.rules import address_grant, local_grant, name_grant
+    from sandbox.policy.addresses import parse, shown
 
     if site.address:
         named = _address(raw)

@@ -22,7 +22,7 @@ def shape_of(plan: Plan) -> Shape:
         random=plan.random,
         counts_writes=plan.counts_writes,
         exports=plan.exports,
-        sockets=plan.sockets is not None,
+        sockets=plan.uses_sockets,
     )
 
 

@@ -13,6 +13,9 @@ MESSAGE = 1 << 18
 """Bytes of the largest message; a denial of two long paths, escaped, stays below a quarter of it."""
 
 
+DECODE = json.JSONDecoder().decode
+
+
 class WorkerProcess:
     """One worker. ``end`` carries jobs and messages, ``diagnostics`` what the process itself prints when it dies."""
 
@@ -22,7 +25,7 @@ class WorkerProcess:
 
     @classmethod
     def fork(cls) -> WorkerProcess:
-        """A worker that is a copy of this process.
+        """A worker that is a copy of this process. Raises ``OSError``.
 
         Only for a process with a single thread that has not compiled anything: Wasmtime's compiling threads are not
         copied, and a copy would wait for them.
@@ -30,7 +33,14 @@ class WorkerProcess:
         mine, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         read, write = os.pipe2(os.O_CLOEXEC)
         parent = os.getpid()
-        pid = os.fork()
+        try:
+            pid = os.fork()
+        except OSError:
+            mine.close()
+            theirs.close()
+            os.close(read)
+            os.close(write)
+            raise
         if pid == 0:
             try:
                 _become_worker(parent, theirs.fileno(), write)
@@ -89,19 +99,27 @@ class WorkerProcess:
         control = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, passed)] if descriptors else []
         try:
             self.end.sendmsg([data], control, socket.MSG_DONTWAIT)
-        except BlockingIOError:
-            return False
+        except (BrokenPipeError, ConnectionResetError):
+            return True  # it is dead, which is found out when it is listened to
         except OSError:
-            pass  # it is dead, which is found out when it is listened to
+            return False  # no room in the socket, for descriptors on their way, or in the kernel
         return True
 
     def receive(self) -> list[Any] | None:
-        """The next message; ``None`` when the worker has hung up."""
+        """The next message; ``None`` when the worker has hung up. Raises ``ValueError`` for what is no message."""
+        while True:
+            try:
+                data = self.end.recv(MESSAGE)
+                break
+            except ConnectionResetError:
+                continue  # it died with an answer unread: this is told once, and before what it said itself
         try:
-            data = self.end.recv(MESSAGE)
-        except ConnectionResetError:
-            return None
-        return json.loads(data) if data else None
+            message = DECODE(data.decode()) if data else None
+        except (ValueError, RecursionError):
+            raise ValueError("no message") from None
+        if message is not None and not isinstance(message, list):
+            raise ValueError("no message")
+        return message
 
     def alive(self) -> bool:
         """Whether the worker has not ended, as far as is known by now."""

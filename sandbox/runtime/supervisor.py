@@ -6,10 +6,12 @@ something that it observes.
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import select
 import signal
+import socket
 import time
 from collections import deque
 from collections.abc import Callable
@@ -40,6 +42,9 @@ MEMORY_DEATHS = ("memory allocation of", "MemoryError", "annot allocate memory",
 BROKEN_CODE = (signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGSEGV, signal.SIGTRAP)
 """Deaths that a damaged compiled component may be the cause of: it is made again for the next run."""
 DENIALS = ("denied", "pair", "refused", "bound")
+PASSING_FILES = 8
+"""File descriptors that may be on their way to a worker, beside those of the sockets that a guest may have open."""
+ENCODE = json.JSONEncoder(separators=(",", ":")).encode
 ANSWERS = 8192
 """Answers that wait for a worker to take them; one that lets more wait does not listen any more."""
 
@@ -94,6 +99,37 @@ ENDINGS: dict[How, str] = {
 }
 
 
+def _check_report(report: Any) -> None:
+    """Raise ``ValueError`` for what no worker reports of the end of a run."""
+    kinds: dict[str, Any] = {
+        "how": lambda x: x in ("exited", "trapped", "limit", "refused", "usage"),
+        "status": lambda x: type(x) is int and 0 <= x <= 255,
+        "reason": lambda x: x is None or isinstance(x, str),
+        "bound": lambda x: x in ("memory", "fuel"),
+        "processor": lambda x: isinstance(x, (int, float)) and x >= 0,
+        "memory": lambda x: type(x) is int and x >= 0,
+        "fuel": lambda x: x is None or type(x) is int,
+    }
+    if not isinstance(report, dict) or any(n not in kinds or not kinds[n](x) for n, x in report.items()):
+        raise ValueError("no report of a run")
+    needed = {"exited": {"status"}, "limit": {"bound"}}.get(report.get("how", ""), set())
+    if not {"how", "processor", "memory", "fuel"} | needed <= report.keys():
+        raise ValueError("a report of a run with something missing")
+
+
+@functools.cache
+def _families() -> list[int]:
+    """The versions of IP that this machine speaks."""
+    found = []
+    for version, family in ((4, socket.AF_INET), (6, socket.AF_INET6)):
+        try:
+            socket.socket(family, socket.SOCK_DGRAM).close()
+            found.append(version)
+        except OSError:
+            pass
+    return found
+
+
 class Supervisor:
     """Supervises one run of ``plan`` in ``worker``. ``reusable`` then says whether the worker can take another."""
 
@@ -111,6 +147,10 @@ class Supervisor:
         self.broker: Broker | None = None
         self.answers: deque[tuple[bytes, list[int]]] = deque()
         """Answers that the worker has no room for yet, with descriptors of their own."""
+        self.waiting = 0
+        """Descriptors among them."""
+        self.deaf = False
+        """Whether it let more wait than any worker would."""
 
     def run(self) -> Outcome:
         """Run to the end. What interrupts this (``KeyboardInterrupt``) ends the run and its trail, and goes on."""
@@ -138,11 +178,6 @@ class Supervisor:
         if self.request.call is not None:
             self.answer = os.memfd_create("answer", os.MFD_CLOEXEC)
             descriptors.append(self.answer)
-        if self.plan.sockets is not None:
-            # Only here: most runs have no use for it.
-            from sandbox.broker.network import Broker
-
-            self.broker = Broker(self.plan, self._record, self._reply)
         try:
             self.worker.send(self._job(), descriptors)
         except (BrokenPipeError, ConnectionResetError):
@@ -151,6 +186,11 @@ class Supervisor:
             for output in self.outputs:
                 output.close_write_end()  # the worker has its own: its death is then the end of the output
         self.phase = "running"
+        if self.plan.uses_sockets:
+            # Not before: the guest starts meanwhile.
+            from sandbox.broker.network import Broker
+
+            self.broker = Broker(self.plan, self._record, self._reply)
         if self.request.meanwhile is not None:
             self.request.meanwhile()
         return self._attend()
@@ -233,9 +273,10 @@ class Supervisor:
 
     def _network(self) -> dict[str, Any] | None:
         sockets, limits = self.plan.sockets, self.plan.limits
-        if sockets is None:
+        if sockets is None or not self.plan.uses_sockets:
             return None
         return {
+            "families": _families(),
             "sockets": limits.sockets,
             "sent": limits.sent,
             "received": limits.received,
@@ -280,7 +321,7 @@ class Supervisor:
                 end = self._serve(self.broker, ready)
             # One message at a time: a worker that sends them in floods does not keep all else waiting.
             if end is None and ready.get(messages, 0) & ~select.POLLOUT:
-                end = self._message(self.worker.receive())
+                end = self._message()
             if end is not None:
                 return end
 
@@ -310,7 +351,8 @@ class Supervisor:
         while self.answers and self.worker.answer(*self.answers[0]):
             for descriptor in self.answers.popleft()[1]:
                 os.close(descriptor)
-        if len(self.answers) <= ANSWERS:
+                self.waiting -= 1
+        if not self.deaf:
             return None
         self.worker.kill()
         return End("failed", "the worker does not take the answers to what it asks")
@@ -320,16 +362,21 @@ class Supervisor:
 
     def _reply(self, number: int, result: dict[str, Any], descriptors: list[int]) -> None:
         """Answer a request of the worker's. The descriptors stay the caller's."""
-        data = json.dumps(["net", number, result], separators=(",", ":")).encode()
-        if self.answers or not self.worker.answer(data, descriptors):
+        data = ENCODE(["net", number, result]).encode()
+        if not self.answers and self.worker.answer(data, descriptors):
+            return
+        # Descriptors that wait are this process's, which may have other runs to care for.
+        most = self.plan.limits.sockets + PASSING_FILES
+        self.deaf = self.deaf or len(self.answers) >= ANSWERS or self.waiting + len(descriptors) > most
+        if not self.deaf:
             self.answers.append((data, [os.dup(d) for d in descriptors]))
+            self.waiting += len(descriptors)
 
-    def _message(self, message: list[Any] | None) -> End | None:
+    def _message(self) -> End | None:
         """Take a message; one that makes no sense comes of a worker that is no longer itself."""
-        if message is None:
-            return self._died()
         try:
-            return self._take(message)
+            message = self.worker.receive()
+            return self._died() if message is None else self._take(message)
         except (LookupError, TypeError, ValueError) as error:
             self.worker.kill()
             return End("failed", f"the worker said what no worker says ({type(error).__name__})")
@@ -368,6 +415,7 @@ class Supervisor:
         self.broker.request(when, site_from_data(site), number, op, args)
 
     def _reported(self, report: dict[str, Any]) -> End:
+        _check_report(report)
         how, reason = report["how"], report.get("reason")
         if how == "limit":
             end = self._limit(report["bound"], reason or "")
@@ -430,14 +478,17 @@ class Supervisor:
         """Denials that were decided before the worker was killed are still in its socket."""
         if self.worker.status is None:
             return
-        try:
-            while (message := self.worker.receive()) is not None:
+        while True:
+            try:
+                message = self.worker.receive()
+                if message is None:
+                    return
                 if message[0] in DENIALS:
                     self.trail.record(self.explainer.happening(message))
                 elif message[0] == "net" and message[4] == "closed":
                     self._request(message)  # what else was asked for comes too late
-        except (LookupError, TypeError, ValueError):
-            pass  # cut short, or never one: nothing after it would be better
+            except (LookupError, TypeError, ValueError):
+                continue  # never a message; what comes after it may be one
 
     def _last_output(self, end: End) -> None:
         """What was written before the end. Its reader is not waited for much longer than the deadline."""

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import re
 import socket
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic_core import PydanticCustomError
 
-from sandbox.broker.addresses import canonical, embedded, kind, numeric, parse, shown, zone
 from sandbox.broker.names import MAX_ADDRESSES, Found, ResolverError, found, look_up, normalise
+from sandbox.policy import addresses
+from sandbox.policy.addresses import EMBEDDING, NEVER, canonical, embedded, kind, numeric, parse, shown, zone
+from sandbox.policy.hosts import read_host
 
 fours = st.integers(0, 2**32 - 1).map(IPv4Address)
 sixes = st.integers(0, 2**128 - 1).map(IPv6Address)
@@ -326,6 +330,24 @@ def test_normalise_is_final(written: str) -> None:
         assert normalise(name.upper() + ".") == name
         assert set(name) <= set("abcdefghijklmnopqrstuvwxyz0123456789-_.")
         assert 0 < len(name) <= 253
+
+
+@pytest.mark.parametrize("kind", sorted(NEVER))
+def test_what_is_never_reached_is_never_granted(kind: str) -> None:
+    """The loader refuses each address that nothing is ever connected to, whatever is granted."""
+    networks = [text for text, of in addresses._KINDS if of == kind]
+    assert networks
+    for text in networks:
+        with pytest.raises(PydanticCustomError):
+            read_host(f"[{text}]" if ":" in text else text)
+
+
+@pytest.mark.parametrize(("network", "form"), EMBEDDING)
+def test_what_embeds_an_address_is_never_granted(network: IPv6Network, form: str) -> None:
+    """Each network whose addresses embed others is refused by its form, and its addresses do embed some."""
+    assert embedded(network[0x0102_0304]) != ()
+    with pytest.raises(PydanticCustomError, match=re.escape(f"leads to an IPv4 address ({form})")):
+        read_host(f"[{network}]")
 
 
 def test_found() -> None:

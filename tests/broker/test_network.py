@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import os
+import resource
 import select
 import socket
+import struct
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -18,14 +21,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sandbox.audit.events import Happening
-from sandbox.broker import kernel, network
-from sandbox.broker.addresses import parse
+from sandbox.broker import kernel, lookups, network, resolver
 from sandbox.broker.names import Found, ResolverError
 from sandbox.broker.network import Broker
 from sandbox.component import Export, Facts
 from sandbox.guard.sites import Site
 from sandbox.host import Host
 from sandbox.plan import Plan, make_plan
+from sandbox.policy.addresses import parse
 from sandbox.policy.load import parse_policy
 
 TCP = Site("wasi:sockets/tcp@0.2.3", "[method]tcp-socket.start-connect", "sockets.tcp.connect", True)
@@ -429,7 +432,6 @@ def test_options(server: socket.socket) -> None:
         "hop-limit": 17,
         "receive-buffer-size": 32768,
         "send-buffer-size": (1 << 64) - 1,
-        "listen-backlog-size": 5,
     }
     with world(f"tcp: {{connect: ['127.0.0.1:{port}']}}") as w:
         assert w.connected(1, "127.0.0.1", port, **options)["state"] == "done"
@@ -502,6 +504,53 @@ def test_listen() -> None:
                 with made:
                     assert made.recv(5) == b"hello"
         assert w.events == []
+
+
+def converse(one: socket.socket, other: socket.socket) -> float:
+    """Seconds that twenty questions in two writes each and their answers take."""
+    for end in (one, other):
+        end.settimeout(WELL)
+    began = time.monotonic()
+    for _ in range(20):
+        one.sendall(b"head")
+        one.sendall(b"body")
+        got = b""
+        while len(got) < 8:
+            got += other.recv(8)
+        other.sendall(b"thanks")
+        assert one.recv(6) == b"thanks"
+    return time.monotonic() - began
+
+
+def test_nothing_waits_for_more_to_send(server: socket.socket) -> None:
+    """Small writes go at once, over a connection that is made here and over one that is accepted: WASI has no option
+    for it, and what a guest's libraries set would be lost. Each would take 40 ms otherwise."""
+    port = port_of(server)
+    with world(f"tcp: {{connect: ['127.0.0.1:{port}'], listen: ['127.0.0.1:0']}}") as w:
+        assert w.connected(1, "127.0.0.1", port)["state"] == "done"
+        made = w.handed[w.number]
+        peer, _ = server.accept()
+        with peer:
+            assert converse(made, peer) < 0.5
+        here = w.bind(2, "127.0.0.1", 0)["local"]
+        assert w.ask("listen", object=2, backlog=5) == {"state": "done"}
+        with socket.create_connection(tuple(here), WELL) as client:
+            accepted, _ = w.handed[w.number].accept()
+            with accepted:
+                assert converse(accepted, client) < 0.5
+
+
+def test_waiting_to_be_accepted_is_bounded() -> None:
+    """No more connections wait for a listener than the policy allows sockets, whatever the worker asks for."""
+    with world("tcp: {listen: ['127.0.0.1:0']}", "{sockets: 3}") as w:
+        here = w.bind(1, "127.0.0.1", 0)["local"]
+        assert w.ask("listen", object=1, backlog=4096) == {"state": "done"}
+        ends = [socket.socket(socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_NONBLOCK) for _ in range(8)]
+        for end in ends:
+            assert end.connect_ex(tuple(here)) == errno.EINPROGRESS
+        assert len(select.select([], ends, [], 0.1)[1]) == 4  # the kernel lets one more wait than it is told
+        for end in ends:
+            end.close()
 
 
 def test_serve_where_it_is_not_granted() -> None:
@@ -644,6 +693,82 @@ def test_udp(server: socket.socket) -> None:
             grant='sockets:\n  udp: {send: ["127.0.0.1:54"]}',
         )
         assert w.told == [event, event]
+
+
+def test_udp_keeps_its_port(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A port that the system chose is as much the socket's as one that was asked for: it stays when a peer is left.
+
+    Where somebody takes it in between, another is chosen; where that goes on, it fails.
+    """
+    nowhere = struct.pack("=H14x", socket.AF_UNSPEC)
+    libc = ctypes.CDLL(None)
+    with world("udp: {bind: ['127.0.0.1:0', '[::1]:0']}") as w:
+        for number, address, family in ((1, "127.0.0.1", 4), (2, "::1", 6)):
+            local = w.bind(number, address, 0, "udp", family)["local"]
+            made = w.handed[w.number]
+            made.connect((address, 9))
+            assert libc.connect(made.fileno(), nowhere, len(nowhere)) == 0
+            assert list(made.getsockname()[:2]) == local
+        bind, taken = socket.socket.bind, [True] * 3
+
+        def race(made: socket.socket, address: tuple[str, int]) -> None:
+            if address[1] and taken and taken.pop():
+                raise OSError(errno.EADDRINUSE, "taken")
+            bind(made, address)
+
+        monkeypatch.setattr(socket.socket, "bind", race)
+        assert w.bind(3, "127.0.0.1", 0, "udp")["state"] == "done"
+        assert taken == []
+        taken += [True] * 100
+        assert w.bind(4, "127.0.0.1", 0, "udp") == {"state": "failed", "error": "address-in-use"}
+        assert len(taken) == 84
+
+
+def test_udp_that_the_host_refuses() -> None:
+    """What was allowed and the kernel refused is recorded as TCP's is; what was not allowed says why."""
+    with world("udp: {send: ['127.0.0.0/8:9']}") as w:
+        w.bind(1, "0.0.0.0", 0, "udp")
+        w.tell("barred", object=1, address="127.255.255.255", port=9)
+        w.tell("barred", object=1, address="10.0.0.1", port=9)
+        permissions = happening(
+            capability="sockets.udp.send",
+            resource="127.255.255.255:9",
+            reason="the host's own permissions refuse it",
+            line=6,
+        )
+        assert w.told == [
+            permissions,
+            replace(
+                permissions,
+                resource="10.0.0.1:9",
+                reason=UNCOVERED,
+                line=5,
+                grant='sockets:\n  udp: {send: ["10.0.0.1:9"]}',
+            ),
+        ]
+
+
+def test_descriptors_are_kept_back(server: socket.socket, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A guest's sockets leave this process a reserve of descriptors, which it needs for itself and for other runs."""
+    port = port_of(server)
+    with world(f"tcp: {{connect: ['127.0.0.1:{port}'], listen: ['127.0.0.1:0']}}\nudp: {{bind: ['127.0.0.1:0']}}") as w:
+        with socket.socket() as probe:
+            free = probe.fileno()
+        # Of few descriptors a quarter is kept back.
+        most, more = (next(n for n in range(4096) if n - min(64, n // 4) == end) for end in (free, free + 1))
+        for soft, error in ((most, "new-socket-limit"), (more, None), (resource.RLIM_INFINITY, None)):
+            with monkeypatch.context() as patch:
+                patch.setattr(resource, "getrlimit", lambda _, soft=soft: (soft, soft))
+                before = descriptors()
+                answers = [w.bind(1, "127.0.0.1", 0), w.bind(2, "127.0.0.1", 0, "udp")] if error else []
+                answers.append(w.connected(3, "127.0.0.1", port))
+            if error:
+                assert answers == [{"state": "failed", "error": error}] * 3
+                assert descriptors() == before
+            else:
+                assert answers[0]["state"] == "done"
+                w.handed.pop(w.number).close()
+                w.closed(3)
 
 
 # Names.
@@ -932,6 +1057,34 @@ def test_lookups_at_once() -> None:
         assert sorted(resolver.asked) == sorted(f"n{n}.many.example" for n in range(12))
 
 
+def test_lookups_at_once_in_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Threads that a resolver keeps count for all runs of the process together, until they come back."""
+    monkeypatch.setattr(resolver, "IN_ALL", threading.BoundedSemaphore(3))
+    slow = Resolver(a_example=[of("8.8.8.8")])
+    slow.free.clear()
+    failed = {"state": "failed", "error": "temporary-resolver-failure"}
+    for _ in range(2):
+        with world("dns: [a.example]", look_up=slow) as w:
+            for n in (1, 2):
+                assert w.look_up(n, "a.example") == STARTED
+            until = time.monotonic() + WELL
+            while len(slow.asked) < 2 and time.monotonic() < until:
+                w.turn()
+    assert len(slow.asked) == 3
+    with world("dns: [a.example]", look_up=slow) as w:
+        assert w.look_up(1, "a.example") == STARTED
+        assert w.later() == failed
+        slow.free.set()
+        assert slow.empty()
+        until = time.monotonic() + WELL
+        answer = failed
+        while answer == failed and time.monotonic() < until:  # a thread that was answered has a step to go yet
+            assert w.look_up(2, "a.example") == STARTED
+            answer = w.later()
+            time.sleep(0.2)
+        assert answer == {"state": "done", "addresses": ["8.8.8.8"]}
+
+
 def test_lookup_takes_too_long() -> None:
     """A lookup that is not answered in time is given up, whether it was asked or still waiting; late answers are
     dropped.
@@ -1063,7 +1216,7 @@ def test_a_request_number_used_again() -> None:
 
 def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """However many addresses names resolve to, only so many are remembered; what is forgotten is not granted."""
-    monkeypatch.setattr(network, "MAX_REMEMBERED", 10)
+    monkeypatch.setattr(lookups, "MAX_REMEMBERED", 10)
     many = [of(*(f"8.8.{n}.{m}" for m in range(8))) for n in range(3)]
     with world("tcp: {connect: ['a.example:80']}", look_up=Resolver(a_example=[*many])) as w:
         monkeypatch.setattr(kernel, "make_socket", no_socket)
@@ -1160,6 +1313,32 @@ def test_connect_to_itself() -> None:
         w.closed(1)
         assert w.connect(5, "127.0.0.1", port) == REFUSED
         assert w.events[-3].reason == "allowed by the policy: the component itself listens there"
+
+
+@pytest.mark.parametrize(("address", "family"), [("0.0.0.0", 4), ("::", 6)])
+def test_connect_to_itself_nowhere(address: str, family: int) -> None:
+    """Who listens on all addresses connects to none of them thereby: an unspecified address is never reached."""
+    with world("tcp: {listen: ['0.0.0.0:0', '[::]:0']}") as w:
+        _, port = w.bind(1, address, 0, family=family)["local"]
+        assert w.ask("listen", object=1, backlog=1) == {"state": "done"}
+        assert w.connect(2, address, port, family) == REFUSED
+        assert [e.reason for e in w.events] == ["an unspecified address is never reached, whatever is granted"]
+
+
+def test_where_it_listens_stays_its_own() -> None:
+    """Until the worker says that it is closed nobody else can listen there, also where the worker has lost it: what the
+    component may connect to for that reason is itself."""
+    with world("tcp: {listen: ['127.0.0.1:0']}") as w:
+        _, port = w.bind(1, "127.0.0.1", 0)["local"]
+        assert w.ask("listen", object=1, backlog=1) == {"state": "done"}
+        w.handed.pop(w.number).close()
+        with socket.socket() as other:
+            other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            with pytest.raises(OSError, match="Address already in use"):
+                other.bind(("127.0.0.1", port))
+            w.closed(1)
+            other.bind(("127.0.0.1", port))
+        assert w.connect(2, "127.0.0.1", port) == REFUSED
 
 
 @pytest.mark.parametrize("deny", ["127.0.0.1", "127.0.0.0/8:1024-65535"])
@@ -1368,7 +1547,7 @@ def test_reply_fails(server: socket.socket, monkeypatch: pytest.MonkeyPatch) -> 
             w.bind(3, "127.0.0.1", 0, "udp")
         with pytest.raises(BrokenPipeError):
             w.turn(WELL)
-        assert descriptors() == before - 2
+        assert descriptors() == before - 1  # the listener stays until it is closed
 
 
 values = st.one_of(

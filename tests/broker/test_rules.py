@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sandbox.broker.addresses import Address, canonical, embedded, kind, parse
 from sandbox.broker.names import Found, normalise
 from sandbox.broker.rules import Answer, LookupVerdict, Names, Protocol, Rules, Verdict, address_grant, local_grant
+from sandbox.policy.addresses import Address, canonical, embedded, kind, parse
 from sandbox.policy.load import parse_policy
 from sandbox.policy.model import DeniedPeer, Local, Peer, Sockets
 

@@ -16,22 +16,15 @@ from typing import Any
 
 import pytest
 
-from sandbox.broker.sockets import (
-    CHUNK,
-    CODE,
-    ERROR_CODES,
-    FAILED,
-    FOR_EVER,
-    LINGER,
-    MAX_DROPPED,
-    MAX_NUMBER,
-    MAX_PEERS,
-    PERMIT,
-    Answer,
-    Sockets,
-)
+from sandbox.broker.kernel import bind_socket
+from sandbox.broker.objects import CODE, Answer
+from sandbox.broker.sockets import Sockets
+from sandbox.broker.table import FOR_EVER, LINGER, MAX_DROPPED
+from sandbox.broker.tcp import CHUNK
+from sandbox.broker.udp import MAX_PEERS
 from sandbox.guard import types as ty
 from sandbox.guard.sockets import ERROR_CODE, FUNCTIONS, IP_ADDRESS, METHODS, PLAIN
+from sandbox.guard.wire import ASK, DONE, ERROR_CODES, FAILED, LEAST_PERMIT, MAX_OBJECT, PERMIT
 
 VERSION = "0.2.0"
 STREAMS = "[method]tcp-socket."
@@ -78,7 +71,7 @@ class Supervisor:
         args = json.loads(json.dumps(args))
         self.asked.append((str(op), args))
         self.rows.append(row)
-        if op != "closed":
+        if op not in ("closed", "barred"):
             result, descriptor = self.serve[str(op)](number, args)
             self.say(number, result, descriptor)
 
@@ -226,8 +219,7 @@ class World:
 
     def bound(self, host: str = "127.0.0.1", *, anyone: bool = True) -> tuple[int, tuple[str, int]]:
         """A bound UDP socket of the guest's, and where it is."""
-        real = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM)
-        real.bind((host, 0))
+        real = bind_socket(6 if ":" in host else 4, "udp", host, 0, {})
         where = real.getsockname()[:2]
         self.supervisor.serve["bind"] = lambda _, __: done(real.detach(), local=list(where), anyone=anyone)
         number = self.new(6 if ":" in host else 4, "udp")
@@ -254,6 +246,12 @@ class World:
         for peer in self.peers:
             peer.close()
 
+    def wait(self, what: str, nanoseconds: int) -> str:
+        """Which of some sides are ready, once one is or the time is over."""
+        answer = self.sockets.wait(what, nanoseconds)
+        assert answer[-1] == chr(bool(self.sockets.flushing)), "whether something is pending"
+        return answer[:-1]
+
     def ops(self) -> list[str]:
         return [op for op, _ in self.supervisor.asked]
 
@@ -273,7 +271,7 @@ def pair(*, narrow: bool = False) -> tuple[socket.socket, socket.socket]:
 def fill(world: World, number: int) -> int:
     """Write until the kernel takes no more; how much was taken in all."""
     total = 0
-    while world.sockets.wait(word(number, 2), 50_000_000) == "\1":
+    while world.wait(word(number, 2), 50_000_000) == "\1":
         assert world.sockets.send(number, 0, "x" * PERMIT) in (0, 2)
         total += PERMIT
     return total
@@ -284,7 +282,7 @@ def drain(world: World, peer: socket.socket) -> bytes:
     got = bytearray()
     peer.settimeout(0.01)
     while True:
-        world.sockets.wait("", 0)
+        world.wait("", 0)
         try:
             data = peer.recv(65536)
         except TimeoutError:
@@ -292,6 +290,18 @@ def drain(world: World, peer: socket.socket) -> bytes:
         if not data:
             return bytes(got)
         got += data
+
+
+def read_until_reset(peer: socket.socket) -> int:
+    """How much comes to a peer until the connection is reset; a clean end would let that pass for the whole."""
+    got = 0
+    while True:
+        try:
+            data = peer.recv(65536)
+        except ConnectionResetError:
+            return got
+        assert data, "a clean end"
+        got += len(data)
 
 
 def descriptors() -> set[str]:
@@ -454,7 +464,7 @@ def test_states_of_a_listener(world: World) -> None:
         "family": 4,
         "address": "127.0.0.1",
         "port": 0,
-        "options": {"listen-backlog-size": 5},
+        "options": {},
     }
     assert world.supervisor.asked[1][1] == {"object": number, "backlog": 5}
 
@@ -466,15 +476,15 @@ def test_states_of_a_connection(world: World) -> None:
     number = world.new()
     assert world.tcp("start-connect", number, 0, *spread("203.0.113.7", 443)) == (0, "")
     assert said(world, number) == without(WRONG, start_connect="concurrency-conflict", finish_connect="would-block")
-    assert world.sockets.wait(word(number, 0), 0) == "\0"
+    assert world.wait(word(number, 0), 0) == "\0"
     mine, theirs = pair()
     name = mine.getsockname()
     world.supervisor.say(requests[0], {"state": "done", "local": list(name)}, mine.detach())
-    assert world.sockets.wait(word(number, 0), FOR_EVER) == "\1"
+    assert world.wait(word(number, 0), FOR_EVER) == "\1"
     assert world.tcp("finish-connect", number) == (0, u32(number, number))
     assert said(world, number, "shutdown") == without(WRONG, "shutdown", local_address="ok", remote_address="ok")
     assert world.tcp("local-address", number) == (0, latin(memory(*name)))
-    assert world.tcp("remote-address", number) == (0, latin(memory(*theirs.getsockname())))
+    assert world.tcp("remote-address", number) == (0, latin(memory("203.0.113.7", 443)))
     assert [world.tcp("shutdown", number, how) for how in (0, 1, 2, 2)] == [(0, "")] * 4
     assert said(world, number) == without(WRONG, local_address="ok", remote_address="ok", shutdown="ok")
     assert world.supervisor.asked == [
@@ -497,7 +507,7 @@ def test_states_of_a_connection_that_failed(world: World) -> None:
     assert said(world, number) == WRONG
     assert world.tcp("hop-limit", number) == error("invalid-state")
     assert world.tcp("set-hop-limit", number, 3) == error("invalid-state")
-    assert world.sockets.wait(word(number, 0), 0) == "\1"
+    assert world.wait(word(number, 0), 0) == "\1"
     assert world.sockets.receive(number, 10, 1) == (1, "")
     assert world.sockets.send(number, 1, "x") == 1
     assert world.sockets.room(number) == 1 << 32
@@ -623,14 +633,21 @@ def test_options_that_were_set_before(world: World) -> None:
 
 
 def test_the_backlog(world: World) -> None:
-    """It is never nothing, goes to the supervisor within bounds, and can be changed while listening."""
+    """It is never nothing, goes to the supervisor within bounds, and can be changed while listening.
+
+    No more connections wait to be accepted than there may be sockets: they are the run's as well.
+    """
     number, _ = world.listening()
     assert world.supervisor.asked[1] == ("listen", {"object": number, "backlog": 128})
     assert world.tcp("set-listen-backlog-size", number, 0) == error("invalid-argument")
     assert world.tcp("set-listen-backlog-size", number, 1 << 63) == (0, "")
     other = world.new()
     assert world.tcp("set-listen-backlog-size", other, 1 << 63) == (0, "")
-    assert world.sockets.tcp[other].options == {"listen-backlog-size": 4096}
+    assert (world.sockets.tcp[other].backlog, world.sockets.tcp[other].options) == (LIMITS["sockets"], {})
+    many = World(sockets=100_000)
+    other = many.new()
+    assert many.tcp("set-listen-backlog-size", other, 1 << 63) == (0, "")
+    assert many.sockets.tcp[other].backlog == 4096
 
 
 # Data.
@@ -666,7 +683,7 @@ def test_reading_and_writing_in_place(world: World) -> None:
     assert bytes(view[8:24]) == bytes(2) + b"hel" + bytes(7) + b"lo" + bytes(2)
     total = fill(world, number)
     expected = bytearray(b"x" * total)
-    while world.sockets.wait(word(number, 2), 0) == "\0":
+    while world.wait(word(number, 2), 0) == "\0":
         expected = expected[len(peer.recv(65536)) :]
     view[:] = b"y" * PERMIT
     assert world.sockets.send_from(number, 0, view) == 2
@@ -690,22 +707,34 @@ def test_half_close(world: World) -> None:
     assert world.sockets.receive(number, 10, 1) == (0, "late")
     assert world.tcp("shutdown", number, 0) == (0, "")
     assert world.sockets.receive(number, 10, 1) == (1, "")
-    assert world.sockets.wait(word(number, 1) + word(number, 2), 0) == "\1\1"
+    assert world.wait(word(number, 1) + word(number, 2), 0) == "\1\1"
     peer.close()
 
 
 def test_a_reset(world: World) -> None:
-    """A connection that is reset fails the read once; both streams are closed then, and there is no remote address."""
+    """A connection that is reset fails the read once; both streams are closed then. Who the peer was can be asked."""
     number, peer = world.connected()
     peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     peer.close()
-    assert world.sockets.wait(word(number, 1), FOR_EVER) == "\1"
+    assert world.wait(word(number, 1), FOR_EVER) == "\1"
     reset = FAILED + CODE["connection-reset"]
     assert [world.sockets.receive(number, 10, 0) for _ in range(2)] == [(reset, ""), (1, "")]
     assert world.sockets.send(number, 0, "x") == 1
     assert world.sockets.room(number) == 1 << 32
-    assert world.tcp("remote-address", number) == error("invalid-state")
+    assert world.tcp("remote-address", number) == (0, latin(memory("203.0.113.7", 443)))
     assert world.tcp("shutdown", number, 2) == (0, "")
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+def test_a_peer_that_is_gone_when_it_is_accepted(world: World, host: str) -> None:
+    """It is accepted like any other, and its address is known: libraries ask for it at once, natively with accept."""
+    listener, where = world.listening(host)
+    peer = socket.create_connection(where)
+    at = peer.getsockname()
+    peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    peer.close()
+    assert world.tcp("accept", listener) == (0, u32(2, 2, 2))
+    assert world.tcp("remote-address", 2) == (0, latin(memory(*at[:2])))
 
 
 def test_a_reset_that_writing_meets(world: World) -> None:
@@ -726,9 +755,9 @@ def test_what_is_pending(world: World) -> None:
     assert world.sockets.room(number) == 0
     assert world.sockets.send(number, 0, "") == 2
     assert world.sockets.send(number, 0, "y") == FAILED + CODE["invalid-state"]
-    assert world.sockets.wait(word(number, 2), 1_000_000) == "\0"
+    assert world.wait(word(number, 2), 1_000_000) == "\0"
     got = 0
-    while world.sockets.wait(word(number, 2), 0) == "\0":
+    while world.wait(word(number, 2), 0) == "\0":
         got += len(peer.recv(65536))
     assert world.sockets.room(number) == PERMIT
     assert world.sockets.send(number, 0, "end") in (0, 2)
@@ -736,6 +765,25 @@ def test_what_is_pending(world: World) -> None:
     rest = drain(world, peer)
     assert (got + len(rest), rest[-3:]) == (total + 3, b"end")
     peer.close()
+
+
+def test_a_wait_says_whether_something_is_pending(world: World) -> None:
+    """After a byte for each side comes one more: as long as it is set, the guard goes on waiting with the worker."""
+    number, peer = world.connected(narrow=True)
+    other, _ = world.listening()
+    assert world.sockets.wait(word(number, 2), 0) == "\1\0"
+    assert world.sockets.wait(word(other, 0), 0) == "\0\0"
+    assert world.sockets.wait(word(number, 2) + word(other, 0), 0) == "\1\0\0"
+    assert world.sockets.wait("", 0) == "\0"
+    total = fill(world, number)
+    assert world.sockets.wait("", 0) == "\1"
+    assert world.sockets.wait(word(number, 2), 0) == "\0\1"
+    assert world.sockets.wait(word(number, 1) + word(other, 0), 1_000_000) == "\0\0\1"
+    got = 0
+    while world.sockets.wait("", 0) == "\1":
+        got += len(peer.recv(65536))
+    world.tcp("shutdown", number, 1)
+    assert got + len(drain(world, peer)) == total
 
 
 def test_shutting_down_with_something_pending(world: World) -> None:
@@ -840,11 +888,39 @@ def test_accepting_is_bounded() -> None:
     second.close()
 
 
+def test_accepting_cuts_nobody_off_in_vain() -> None:
+    """One that only sends its rest makes way for a connection that is there, not for the question whether one is."""
+    world = World(sockets=2)
+    listener, where = world.listening()
+    number, peer = world.connected(narrow=True)
+    total = fill(world, number)
+    for side in (0, 1, 2):
+        world.sockets.drop(number, side)
+    assert world.tcp("accept", listener) == error("would-block")
+    assert list(world.sockets.flushing) == [number]
+    with socket.create_connection(where):
+        assert world.tcp("accept", listener) == (0, u32(3, 3, 3))
+    assert world.sockets.flushing == {}
+    assert read_until_reset(peer) < total
+    assert world.supervisor.bounds == []
+    peer.close()
+
+
+@pytest.mark.parametrize(("families", "answers"), [([4], [True, False]), ([6], [False, True]), ([], [False, False])])
+def test_families_that_the_host_has(families: list[int], answers: list[bool]) -> None:
+    """A socket of another family is not supported, which is said where it is made, and takes no room."""
+    world = World(families=families, sockets=2)
+    for kind in ("tcp", "udp"):
+        made = [world.call(f"create-{kind}-socket", 0, family)[0] for family in (0, 1)]
+        assert made == [0 if served else CODE["not-supported"] + 1 for served in answers]
+    assert world.sockets.open == 2 * len(families)
+
+
 def test_numbers_run_out() -> None:
     """A number is never used twice; when they have run out, there are no more sockets."""
     world = World()
-    world.sockets.number = MAX_NUMBER - 1
-    assert world.new() == MAX_NUMBER
+    world.sockets.number = MAX_OBJECT - 1
+    assert world.new() == MAX_OBJECT
     assert world.call("create-udp-socket", 0, 0) == error("new-socket-limit")
     assert world.call("resolve-addresses", 0, 0, text="a") == error("new-socket-limit")
     assert world.sockets.open == 1
@@ -886,7 +962,41 @@ def test_received_bytes_are_bounded() -> None:
 def test_many_sockets_have_less_pending_each() -> None:
     """What may be pending in all does not grow with the number of sockets, down to the least that a flush may hold."""
     permits = {n: World(sockets=n).sockets.permit for n in (1, 64, 256, 1024, 100_000)}
-    assert permits == {1: 65536, 64: 65536, 256: 65536, 1024: 16384, 100_000: 4096}
+    assert permits == {1: 65536, 64: 65536, 256: 65536, 1024: 16384, 100_000: LEAST_PERMIT}
+
+
+@pytest.mark.parametrize(("sockets", "clear"), [(256, DONE), (257, ASK)])
+def test_no_write_goes_beyond_the_permit(sockets: int, clear: int) -> None:
+    """A longer one is refused, whatever the guard asked before; and where less than is usual is permitted, every answer
+    says that it is to be asked."""
+    world = World(sockets=sockets)
+    number, peer = world.connected(narrow=True)
+    permit = world.sockets.permit
+    beyond = FAILED + CODE["invalid-state"]
+    assert world.sockets.send(number, 0, "x" * (permit + 1)) == beyond
+    assert world.sockets.send(number, 1, "x" * (permit + 1)) == beyond
+    assert world.sockets.send(number, 0, "x") == clear
+    assert world.sockets.send(number, 1, "x" * LEAST_PERMIT) == clear
+    assert world.sockets.send(number, 0, "") == clear
+    total = 1 + LEAST_PERMIT
+    while world.sockets.send(number, 0, "x" * permit) == clear:
+        total += permit
+    total += permit
+    assert len(world.sockets.tcp[number].pending) <= permit
+    assert world.sockets.room(number) == 0
+
+    def read() -> None:
+        for _ in iter(lambda: peer.recv(65536), b""):
+            pass
+
+    thread = threading.Thread(target=read)
+    thread.start()
+    assert world.sockets.send(number, 1, "") == clear
+    assert world.sockets.room(number) == permit
+    assert world.sockets.send(number, 1, "x" * LEAST_PERMIT) == clear
+    world.tcp("shutdown", number, 1)
+    thread.join()
+    assert world.sockets.tcp[number].sent == total + LEAST_PERMIT
 
 
 # Closing.
@@ -945,19 +1055,53 @@ def test_the_end_of_a_run() -> None:
     world.tcp("start-connect", connecting, 0, *spread("203.0.113.7", 443))
     world.new()
     got: list[int] = []
-    thread = threading.Thread(target=lambda: got.append(len(b"".join(iter(lambda: peer.recv(65536), b"")))))
+
+    def read_slowly() -> None:
+        while data := peer.recv(65536):
+            got.append(len(data))
+            if sum(got) < total:
+                time.sleep(0.02)
+
+    thread = threading.Thread(target=read_slowly)
     thread.start()
     began = time.monotonic()
     world.sockets.close()
     assert LINGER <= time.monotonic() - began < LINGER + 5
     thread.join()
-    assert got == [total]
+    assert sum(got) == total
+    read_until_reset(stuck_peer)
     closed = [args["object"] for op, args in world.supervisor.asked if op == "closed"]
     assert sorted(closed) == [connected, stuck, listener, datagrams, connecting]
     assert world.sockets.open == 0
     for end in (peer, stuck_peer, world.supervisor):
         end.close()
     assert descriptors() == before
+
+
+def test_the_end_of_a_run_with_a_slow_peer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As long as it takes something now and then, it gets everything: a program's own kernel would see to that."""
+    monkeypatch.setattr("sandbox.broker.table.LINGER", 0.3)
+    world = World()
+    number, peer = world.connected(narrow=True)
+    total = fill(world, number)
+    got = 0
+
+    def read_slowly() -> None:
+        nonlocal got
+        # It moves once there is room for a good part of the buffer: a tenth of what is in the way is taken at a time.
+        while data := peer.recv(max(4096, total // 10)):
+            got += len(data)
+            time.sleep(0.1)
+
+    thread = threading.Thread(target=read_slowly)
+    began = time.monotonic()
+    thread.start()
+    world.sockets.close()
+    took = time.monotonic() - began
+    thread.join()
+    assert got == total
+    assert took > 0.3
+    peer.close()
 
 
 # The supervisor.
@@ -974,21 +1118,26 @@ def test_answers_out_of_turn(world: World) -> None:
     world.supervisor.say(requests[0], {"state": "failed", "error": "connection-refused"})
     world.supervisor.serve["bind"] = lambda _, __: refused()
     assert world.tcp("start-bind", world.new(), 0, *spread("127.0.0.1", 0)) == error("access-denied")
-    assert world.sockets.wait(word(numbers[0], 0) + word(numbers[1], 0), FOR_EVER) == "\1\1"
+    assert world.wait(word(numbers[0], 0) + word(numbers[1], 0), FOR_EVER) == "\1\1"
     assert [world.tcp("finish-connect", n) for n in numbers] == [error("connection-refused"), error("timeout")]
 
 
 def test_an_answer_for_what_was_dropped() -> None:
-    """Its descriptor is closed; likewise one that nobody asked for."""
+    """Nothing of it is kept until then, and its descriptor is closed; likewise one that nobody asked for."""
     world = World()
     requests: list[int] = []
     world.supervisor.serve["connect"] = starts(requests)
     number = world.new()
     world.tcp("start-connect", number, 0, *spread("203.0.113.7", 443))
-    world.sockets.drop(number, 0)
-    assert world.ops() == ["connect", "closed"]
+    world.supervisor.serve["lookup"] = starts(requests)
+    world.call("resolve-addresses", 0, 0, text="a.example")
+    assert len(world.sockets.started) == 2
+    for dropped in (number, number + 1):
+        world.sockets.drop(dropped, 0)
+    assert world.ops() == ["connect", "lookup", "closed", "closed"]
+    assert world.sockets.started == {}
     before = descriptors()
-    for request in (requests[0], 999):
+    for request in (*requests, 999):
         read, write = os.pipe()
         os.close(write)
         world.supervisor.say(request, {"state": "done", "local": ["127.0.0.1", 1]}, read)
@@ -998,7 +1147,8 @@ def test_an_answer_for_what_was_dropped() -> None:
 
 
 def test_a_descriptor_that_could_not_come(world: World) -> None:
-    """A process that is out of descriptors gets none: the guest is told that there are no more sockets."""
+    """A process that is out of descriptors gets none: the guest is told that there are no more sockets, and the
+    supervisor lets go at once of what it holds for one that can only be dropped."""
     world.supervisor.serve |= {
         "connect": lambda _, __: done(None, local=["127.0.0.1", 1]),
         "bind": lambda _, __: done(None, local=["127.0.0.1", 1], anyone=True),
@@ -1009,10 +1159,19 @@ def test_a_descriptor_that_could_not_come(world: World) -> None:
     assert world.tcp("finish-connect", number) == error("new-socket-limit")
     datagrams = world.new(4, "udp")
     assert world.udp("start-bind", datagrams, 0, *spread("127.0.0.1", 0)) == error("new-socket-limit")
+    assert world.udp("start-bind", datagrams, 0, *spread("127.0.0.1", 0)) == error("invalid-state")
     listener = world.new()
     world.tcp("start-bind", listener, 0, *spread("127.0.0.1", 0))
     world.tcp("finish-bind", listener)
     assert world.tcp("start-listen", listener) == error("new-socket-limit")
+    assert world.tcp("start-listen", listener) == error("invalid-state")
+    for object_ in (number, datagrams, listener):
+        world.sockets.drop(object_, 0)
+    assert world.ops() == ["connect", "closed", "bind", "closed", "bind", "listen", "closed"]
+    assert [args for op, args in world.supervisor.asked if op == "closed"] == [
+        {"object": object_, "sent": 0, "received": 0} for object_ in (number, datagrams, listener)
+    ]
+    assert world.sockets.open == 0
 
 
 # Accepting.
@@ -1024,9 +1183,9 @@ def test_accepting(world: World, host: str) -> None:
     listener, where = world.listening(host)
     world.tcp("set-hop-limit", listener, 42)
     world.tcp("set-keep-alive-enabled", listener, 1)
-    assert world.sockets.wait(word(listener, 0), 0) == "\0"
+    assert world.wait(word(listener, 0), 0) == "\0"
     with socket.create_connection(where) as peer:
-        assert world.sockets.wait(word(listener, 0), FOR_EVER) == "\1"
+        assert world.wait(word(listener, 0), FOR_EVER) == "\1"
         assert world.tcp("accept", listener) == (0, u32(2, 2, 2))
         assert world.tcp("remote-address", 2) == (0, latin(memory(*peer.getsockname()[:2])))
         assert world.tcp("local-address", 2) == (0, latin(memory(*where)))
@@ -1076,7 +1235,7 @@ def test_a_flood_of_refused_peers() -> None:
     ends = [socket.create_connection(where) for _ in range(MAX_DROPPED + 1)]
     assert world.tcp("accept", listener) == error("would-block")
     assert world.ops().count("peer") == MAX_DROPPED
-    assert world.sockets.wait(word(listener, 0), 0) == "\1"
+    assert world.wait(word(listener, 0), 0) == "\1"
     for end in ends:
         end.close()
 
@@ -1115,7 +1274,7 @@ def test_states_of_udp(world: World) -> None:
     assert world.stream(number) == error("invalid-state")
     assert world.receive_datagram(number) == error("invalid-state")
     assert world.datagram(number, ("127.0.0.1", 9), b"x") == CODE["invalid-state"] + 1
-    assert world.sockets.wait(word(number, 0) + word(number, 1) + word(number, 2), 0) == "\1\1\1"
+    assert world.wait(word(number, 0) + word(number, 1) + word(number, 2), 0) == "\1\1\1"
     real = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     real.bind(("127.0.0.1", 0))
     where = real.getsockname()
@@ -1151,7 +1310,7 @@ def test_datagrams_to_one_peer(world: World, echo: Echo) -> None:
     assert world.receive_datagram(number) == (0, "")
     peer.sendto(b"", where)
     peer.sendto(bytes(range(256)), where)
-    assert world.sockets.wait(word(number, 1), FOR_EVER) == "\1"
+    assert world.wait(word(number, 1), FOR_EVER) == "\1"
     assert world.receive_datagram(number) == (0, latin(memory(*at)))
     assert world.receive_datagram(number) == (0, latin(memory(*at) + bytes(range(256))))
     assert world.receive_datagram(number) == (0, "")
@@ -1185,8 +1344,9 @@ def test_datagrams_to_anybody(world: World, echo: Echo) -> None:
 
 
 def test_leaving_a_peer(world: World, echo: Echo) -> None:
-    """A stream to another peer hears that one, and a stream to nobody in particular hears anybody again."""
-    number, _ = world.bound()
+    """A stream to another peer hears that one, and a stream to nobody in particular hears anybody again, all of them
+    at the port that was bound."""
+    number, where = world.bound()
     (first, at), (second, there) = echo(), echo()
     world.supervisor.serve["send"] = lambda _, __: done()
 
@@ -1202,10 +1362,10 @@ def test_leaving_a_peer(world: World, echo: Echo) -> None:
     assert (first.recv(10), second.recv(10)) == (b"1", b"2")
     assert stream() == (0, u32(number, number))
     assert world.datagram(number, at, b"3") == 0
-    data, back = first.recvfrom(10)
-    assert data == b"3"
-    second.sendto(b"anybody", back)
-    assert world.sockets.wait(word(number, 1), FOR_EVER) == "\1"
+    assert first.recvfrom(10) == (b"3", where)
+    assert world.udp("local-address", number) == (0, latin(memory(*where)))
+    second.sendto(b"anybody", where)
+    assert world.wait(word(number, 1), FOR_EVER) == "\1"
     assert world.receive_datagram(number) == (0, latin(memory(*there) + b"anybody"))
 
 
@@ -1292,6 +1452,35 @@ def test_remembered_peers_are_bounded(world: World) -> None:
     assert (len(udp.peers), len(udp.routes) <= MAX_PEERS) == (MAX_PEERS, True)
 
 
+def test_a_peer_that_was_forgotten(world: World, echo: Echo, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The one judged longest ago makes way, and none where there is nobody new; sending to it again, it is judged and
+    heard again."""
+    monkeypatch.setattr("sandbox.broker.udp.MAX_PEERS", 2)
+    number, where = world.bound(anyone=False)
+    ends = [echo() for _ in range(3)]
+    world.stream(number)
+    world.supervisor.serve["send"] = lambda _, __: done()
+
+    def asked() -> list[int]:
+        return [[at[1] for _, at in ends].index(a["port"]) for op, a in world.supervisor.asked if op == "send"]
+
+    def answers(n: int) -> str:
+        ends[n][0].sendto(b"answer", where)
+        return world.receive_datagram(number)[1][32:]
+
+    for n in (0, 1, 1, 0, 1):
+        assert world.datagram(number, ends[n][1], b"x") == 0
+    world.sockets.drop(number, 1)
+    world.sockets.drop(number, 2)
+    world.stream(number)  # what was remembered of the way there is forgotten, those that were judged are not
+    assert world.datagram(number, ends[0][1], b"x") == 0
+    assert (asked(), [answers(n) for n in (0, 1, 2)]) == ([0, 1], ["answer", "answer", ""])
+    assert world.datagram(number, ends[2][1], b"x") == 0
+    assert (asked(), [answers(n) for n in (0, 1, 2)]) == ([0, 1, 2], ["", "answer", "answer"])
+    assert world.datagram(number, ends[0][1], b"x") == 0
+    assert (asked(), [answers(n) for n in (0, 1, 2)]) == ([0, 1, 2, 0], ["answer", "", "answer"])
+
+
 def test_datagrams_are_bounded(echo: Echo) -> None:
     """A datagram beyond the bound on sent or received bytes is refused whole, and told of each time."""
     world = World(sent=5, received=5)
@@ -1321,9 +1510,24 @@ def test_failures_of_datagrams(world: World, echo: Echo) -> None:
     assert world.datagram(number, None, bytes(70000)) == CODE["datagram-too-large"] + 1
     peer.close()
     assert world.datagram(number, None, b"anybody there?") == 0
-    assert world.sockets.wait(word(number, 1), FOR_EVER) == "\1"
+    assert world.wait(word(number, 1), FOR_EVER) == "\1"
     assert world.receive_datagram(number) == error("connection-refused")
     assert world.receive_datagram(number) == (0, "")
+
+
+def test_datagrams_that_the_host_refuses(world: World) -> None:
+    """Sending to a network's broadcast address is refused by the kernel; the supervisor is told, who records it."""
+    number, _ = world.bound()
+    world.supervisor.serve["send"] = lambda _, __: done()
+    assert world.stream(number, "127.255.255.255", 9) == error("access-denied")
+    assert world.stream(number) == (0, u32(number, number))
+    to = ("127.255.255.255", 9)
+    assert [world.datagram(number, to, b"x") for _ in range(2)] == [CODE["access-denied"] + 1] * 2
+    assert [args for op, args in world.supervisor.asked if op == "barred"] == [
+        {"object": number, "address": "127.255.255.255", "port": 9}
+    ] * 3
+    functions = [row[1] for op, row in zip(world.ops(), world.supervisor.rows, strict=True) if op == "barred"]
+    assert functions == ["[method]udp-socket.stream", *["[method]outgoing-datagram-stream.send"] * 2]
 
 
 def test_no_room_for_datagrams(world: World) -> None:
@@ -1340,13 +1544,13 @@ def test_no_room_for_datagrams(world: World) -> None:
         pass
     assert status == CODE["would-block"] + 1
     assert world.check_send(number) == (0, u64(0))
-    assert world.sockets.wait(word(number, 2), 1_000_000) == "\0"
+    assert world.wait(word(number, 2), 1_000_000) == "\0"
     while True:
         try:
             theirs.recv(2000, socket.MSG_DONTWAIT)
         except BlockingIOError:
             break
-    assert world.sockets.wait(word(number, 2), FOR_EVER) == "\1"
+    assert world.wait(word(number, 2), FOR_EVER) == "\1"
     assert world.check_send(number) == (0, u64(16))
     assert real is not None
     real.close()
@@ -1381,9 +1585,9 @@ def test_a_lookup(world: World) -> None:
     world.supervisor.serve["lookup"] = starts(requests)
     assert world.call("resolve-addresses", 0, 0, text="a.example") == (0, u32(1))
     assert next_address(world, 1) == error("would-block")
-    assert world.sockets.wait(word(1, 0), 0) == "\0"
+    assert world.wait(word(1, 0), 0) == "\0"
     world.supervisor.say(requests[0], {"state": "done", "addresses": ["192.0.2.1", "2001:db8::1"]})
-    assert world.sockets.wait(word(1, 0), FOR_EVER) == "\1"
+    assert world.wait(word(1, 0), FOR_EVER) == "\1"
     kind = ty.Option(IP_ADDRESS)
     outer, inner = ty.payload_offset(kind), ty.payload_offset(kind) + ty.payload_offset(IP_ADDRESS)
     four, six = bytearray(ty.layout(kind)[0]), bytearray(ty.layout(kind)[0])
@@ -1423,7 +1627,7 @@ def test_giving_up_a_lookup(world: World) -> None:
     for _ in range(2):
         world.call("resolve-addresses", 0, 0, text="a.example")
     world.supervisor.say(requests[0], {"state": "done", "addresses": ["192.0.2.1"]})
-    assert world.sockets.wait(word(1, 0) + word(2, 0), FOR_EVER) == "\1\0"
+    assert world.wait(word(1, 0) + word(2, 0), FOR_EVER) == "\1\0"
     world.sockets.drop(1, 0)
     world.sockets.drop(2, 0)
     assert world.supervisor.asked[2:] == [("closed", {"object": 2, "sent": 0, "received": 0})]
@@ -1441,16 +1645,16 @@ def test_waiting_for_many(world: World) -> None:
     listener, where = world.listening()
     everything = [(number, 1), (number, 2), (other, 1), (listener, 0), (number, 0), (999, 1), (number, 3)]
     what = "".join(word(*each) for each in everything)
-    assert world.sockets.wait(what, FOR_EVER) == "\0\1\0\0\1\1\1"
+    assert world.wait(what, FOR_EVER) == "\0\1\0\0\1\1\1"
     peer.sendall(b"x")
     with socket.create_connection(where):
-        assert world.sockets.wait(what, FOR_EVER) == "\1\1\0\1\1\1\1"
+        assert world.wait(what, FOR_EVER) == "\1\1\0\1\1\1\1"
         world.sockets.receive(number, 10, 1)
         world.sockets.drop(other, 1)
-        assert world.sockets.wait(word(number, 1) + word(other, 1) + word(listener, 0), FOR_EVER) == "\0\0\1"
+        assert world.wait(word(number, 1) + word(other, 1) + word(listener, 0), FOR_EVER) == "\0\0\1"
         for side in (0, 2):
             world.sockets.drop(other, side)
-        assert world.sockets.wait(word(other, 1), FOR_EVER) == "\1"
+        assert world.wait(word(other, 1), FOR_EVER) == "\1"
     peer.close()
     other_peer.close()
 
@@ -1460,7 +1664,7 @@ def test_waiting_in_vain(world: World, count: int) -> None:
     """A wait ends when its time is up, not before, with nothing ready."""
     number, peer = world.connected()
     began = time.monotonic_ns()
-    assert world.sockets.wait(word(number, 1) * count, 20_000_000) == "\0" * count
+    assert world.wait(word(number, 1) * count, 20_000_000) == "\0" * count
     assert 20_000_000 <= time.monotonic_ns() - began < 5_000_000_000
     peer.close()
 
@@ -1475,7 +1679,7 @@ def test_a_wait_that_is_interrupted(world: World) -> None:
     signal.setitimer(signal.ITIMER_REAL, 0.005, 0.005)
     try:
         threading.Timer(0.05, peer.sendall, [b"x"]).start()
-        assert world.sockets.wait(word(number, 1), FOR_EVER) == "\1"
+        assert world.wait(word(number, 1), FOR_EVER) == "\1"
         assert world.sockets.receive(number, 1, 1) == (0, "x")
         threading.Timer(0.05, peer.sendall, [b"y"]).start()
         assert world.sockets.receive(number, 1, 1) == (0, "y")
@@ -1490,7 +1694,7 @@ def test_a_peer_that_hangs_up_wakes(world: World) -> None:
     """The end of a connection makes reading ready."""
     number, peer = world.connected()
     threading.Timer(0.02, peer.close).start()
-    assert world.sockets.wait(word(number, 1), FOR_EVER) == "\1"
+    assert world.wait(word(number, 1), FOR_EVER) == "\1"
     assert world.sockets.receive(number, 1, 0) == (1, "")
 
 
@@ -1503,11 +1707,11 @@ def test_connecting_and_data_in_one_wait(world: World) -> None:
     world.tcp("start-connect", connecting, 0, *spread("203.0.113.7", 443))
     what = word(connecting, 0) + word(number, 1)
     threading.Timer(0.02, peer.sendall, [b"x"]).start()
-    assert world.sockets.wait(what, FOR_EVER) == "\0\1"
+    assert world.wait(what, FOR_EVER) == "\0\1"
     world.sockets.receive(number, 1, 0)
     timer = threading.Timer(0.02, world.supervisor.say, [requests[0], {"state": "failed", "error": "timeout"}])
     timer.start()
-    assert world.sockets.wait(what, FOR_EVER) == "\1\0"
+    assert world.wait(what, FOR_EVER) == "\1\0"
     assert world.tcp("finish-connect", connecting) == error("timeout")
     peer.close()
 
@@ -1544,7 +1748,7 @@ def test_much_data_in_both_directions(world: World) -> None:
         assert status == 0
         back += got.encode("latin-1")
         if not got:
-            world.sockets.wait(word(number, 1) + word(number, 2), FOR_EVER)
+            world.wait(word(number, 1) + word(number, 2), FOR_EVER)
         if at == len(data):
             at += 1
             world.tcp("shutdown", number, 1)

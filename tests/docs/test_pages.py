@@ -21,7 +21,7 @@ from sandbox.audit.events import Event
 from sandbox.audit.read import read_trail
 from sandbox.broker.resolver import AT_ONCE
 from sandbox.cli.main import INTERRUPTED
-from sandbox.guard import streams, waits
+from sandbox.guard import waits, wire
 from sandbox.guard.filesystem import METADATA_COST
 from sandbox.policy.component import PolicySection
 from sandbox.policy.load import _fields
@@ -279,7 +279,7 @@ def test_the_numbers_in_the_prose_are_the_numbers() -> None:
         "docs/how-it-works.md": (
             f"{supervisor.LAST_WORDS:g} seconds",
             f"{waits.FIRST_SLICE / 1e6:g} ms at first and {waits.LONGEST_SLICE / 1e6:g} ms at most",
-            f"at most {streams.PERMIT >> 10} KiB for each socket",
+            f"at most {wire.PERMIT >> 10} KiB for each socket",
             f"look-ups in threads, {('none', 'one', 'two', 'three', 'four')[AT_ONCE]} at once",
         ),
     }

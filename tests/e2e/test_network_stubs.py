@@ -1,4 +1,4 @@
-"""Sockets, name lookup and HTTP where the policy grants none of them: each act is refused in its interface's terms, and recorded."""
+"""Sockets, look-ups and HTTP where none is granted: each act is refused in its interface's terms, and recorded."""
 
 from __future__ import annotations
 

@@ -364,3 +364,15 @@ def test_connections_beyond_the_limit_are_not_made(
         "many ok open=100",
     )
     assert [event.capability for event in ran.told] == ["limits.sockets"]
+
+
+def test_where_many_sockets_are_granted_each_write_is_asked_for(
+    runner: Runner, ports: Mapping[str, int], policy: Callable[..., Path]
+) -> None:
+    """Less is permitted at a time then, after a flush and a write that waited as well; all else is as ever."""
+    path = policy(policy_text(SOCKETS, everything(ports), "{sockets: 4096}"))
+    command = "streams 127.0.0.1 {echo}"
+    permit = {"check-write ok value=1073741824": "check-write ok value=4096"}
+    ran = answered(runner.run(path, *command.format(**ports).split(" ")), ports)
+    assert ran.printed == tuple(permit.get(line, line) for line in native()[command].printed)
+    assert ran.told == ()

@@ -327,6 +327,7 @@ def test_who_makes_the_sockets_of_the_feed(clone: Path) -> None:
     used = log.read_text(encoding="ascii").splitlines()
     assert [act for act in used if act.startswith("worker")] == ["worker of a descriptor"] * 2
     assert [act for act in used if act.startswith("supervisor") and "descriptor" not in act] == [
+        *["supervisor socket.__new__"] * 2,  # one of each family, to see whether the machine speaks it
         "supervisor socket.getaddrinfo",
         "supervisor socket.__new__",
         "supervisor socket.connect",

@@ -209,6 +209,7 @@ def test_refused(name: str) -> None:
     assert fate(component) == sentence
 
 
+ONE_RELEASE = ", and sockets are granted: a component may then import one release of WASI only"
 SOCKET = '(export "tcp-socket" (type $s (sub resource)))'
 CODES = f"(enum {' '.join(f'{chr(34)}{n}{chr(34)}' for n in ERROR_CODE.names)})"
 OTHER_CODES = CODES.replace('"unknown" "access-denied"', '"access-denied" "unknown"')
@@ -251,7 +252,15 @@ NETWORK_REFUSED: dict[str, tuple[bytes, str]] = {
             SOCKET,
             '(import "wasi:sockets/tcp-create-socket@0.2.0" (instance (export "tcp-socket" (type (sub resource)))))',
         ),
-        "it imports several types called tcp-socket, where WASI 0.2 has one",
+        f"it imports several types called tcp-socket{ONE_RELEASE}",
+    ),
+    "two releases": (
+        importing(
+            "wasi:io/poll@0.2.0",
+            '(export "pollable" (type (sub resource)))',
+            '(import "wasi:io/poll@0.2.3" (instance (export "pollable" (type (sub resource)))))',
+        ),
+        f"it imports several types called pollable{ONE_RELEASE}",
     ),
     "a poll for numbers": (
         importing("wasi:io/poll@0.2.0", '(export "poll" (func (param "in" (list u32)) (result (list u32))))'),

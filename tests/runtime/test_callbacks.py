@@ -41,7 +41,7 @@ class Broken:
     [
         ("room", (1,), UNKNOWN_STATUS),
         ("datagram", (1, "", ""), 1),
-        ("wait", ("\0" * 12, 0), "\x01\x01\x01"),
+        ("wait", ("\0" * 12, 0), "\x01\x01\x01\x00"),
     ],
 )
 def test_a_fault(call: str, arguments: tuple[object, ...], answer: object) -> None:

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from sandbox.runtime.process import WorkerProcess
 from sandbox.runtime.channel import Channel
+from sandbox.runtime.process import WorkerProcess
 
 
 @pytest.fixture

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import select
+import socket
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -16,8 +18,8 @@ from sandbox.runtime.cache import Cache
 from sandbox.runtime.outcome import Outcome
 from sandbox.runtime.process import WorkerProcess
 from sandbox.runtime.session import execute, plan_of
-from sandbox.runtime.supervisor import ANSWERS
-from tests.e2e.harness import policy_data, write_policy
+from sandbox.runtime.supervisor import ANSWERS, PASSING_FILES
+from tests.e2e.harness import GUESTS, policy_data, write_policy
 
 
 class Nonsense:
@@ -43,6 +45,12 @@ class Nonsense:
         ["pair", 0.0, ["i", "f", "filesystem.write", False], 0, 0, "", "\udfff"],
         ["refused", 0.0, ["i", "f", "no.such", False], "", ""],
         ["ended", {}],
+        ["ended", {"how": "x", "processor": 0.0, "memory": 0, "fuel": None}],
+        ["ended", {"how": "exited", "status": "1", "processor": 0.0, "memory": 0, "fuel": None}],
+        ["ended", {"how": "exited", "status": 256, "processor": 0.0, "memory": 0, "fuel": None}],
+        ["ended", {"how": "exited", "processor": 0.0, "memory": 0, "fuel": None}],
+        ["ended", {"how": "limit", "bound": "sockets", "processor": 0.0, "memory": 0, "fuel": None}],
+        ["ended", {"how": "exited", "status": 1, "processor": None, "memory": 0, "fuel": None}],
         [],
         ["bound"],
         ["bound", 0.0, ["i", "f", "sockets", False], "no-such-limit", None],
@@ -64,6 +72,59 @@ def test_a_worker_that_talks_nonsense(tmp_path: Path, message: list[Any]) -> Non
     assert (outcome.how, outcome.exit_status, reusable) == ("failed", 125, False)
     assert (outcome.reason or "").startswith("the worker said what no worker says (")
     assert [e.name for e in outcome.events][-1] == "ended"
+
+
+@pytest.mark.parametrize("packet", [b"[", b"[" * 100_000, b"\xff", b'"denied"', b"{}", b"nul"])
+def test_a_worker_that_sends_garbage(tmp_path: Path, packet: bytes) -> None:
+    """So it does where the worker's packet is no message at all."""
+    cache = Cache(tmp_path / "cache")
+    policy = Policy.load(write_policy(tmp_path, policy_data()))
+    real = WorkerProcess.spawn()
+    mine, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    worker: Any = Garbled(real, theirs)
+    try:
+        mine.send(packet)
+        mine.close()
+        outcome, reusable = execute(plan_of(policy, policy.components[0], cache), worker, cache, stdin=b"")
+    finally:
+        real.kill()
+        real.close()
+        theirs.close()
+    assert (outcome.how, outcome.exit_status, reusable) == ("failed", 125, False)
+    assert outcome.reason == "the worker said what no worker says (ValueError)"
+    assert [e.name for e in outcome.events] == ["ended"]
+
+
+class Garbled(WorkerProcess):
+    """A worker that is given jobs, and heard over another socket."""
+
+    def __init__(self, real: WorkerProcess, heard: socket.socket) -> None:
+        super().__init__(real.pid, heard, real.diagnostics)
+        self.real = real
+
+    def send(self, job: dict[str, Any], descriptors: list[int]) -> None:
+        self.real.send(job, descriptors)
+
+
+def test_what_a_dead_worker_said_is_heard() -> None:
+    """Also where it died with an answer unread, which the kernel tells before anything else."""
+    mine, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    pid = os.fork()
+    if pid == 0:
+        for number in range(3):
+            theirs.send(f'["denied",{number}]'.encode())
+        time.sleep(60)
+        os._exit(0)
+    theirs.close()
+    worker = WorkerProcess(pid, mine, os.open(os.devnull, os.O_RDONLY))
+    assert worker.answer(b"[]", [])
+    poll = select.poll()
+    poll.register(mine, select.POLLIN)
+    assert poll.poll(10_000)
+    time.sleep(0.1)  # all three are said in far less
+    worker.kill()
+    assert [worker.receive() for _ in range(4)] == [["denied", 0], ["denied", 1], ["denied", 2], None]
+    worker.close()
 
 
 SITE = ["wasi:sockets/udp@0.2.0", "f", "sockets.udp.send", True]
@@ -114,7 +175,8 @@ def run_scripted(
 ) -> tuple[Outcome, Scripted]:
     sockets = {"udp": {"bind": ["127.0.0.1:0"], "send": ["127.0.0.1:9"]}, "audit": "all"}
     cache = Cache(tmp_path / "cache")
-    policy = Policy.load(write_policy(tmp_path, policy_data(sockets=sockets, limits=limits)))
+    data = policy_data(source=GUESTS / "sockets.wasm", arguments=["many-sockets", "1"], sockets=sockets, limits=limits)
+    policy = Policy.load(write_policy(tmp_path, data))
     real = WorkerProcess.spawn()
     worker: Any = Scripted(real, next_message, last or [])
     worker.listens = listens
@@ -175,6 +237,26 @@ def test_a_worker_that_takes_no_answers(tmp_path: Path) -> None:
     assert set(os.listdir("/proc/self/fd")) == before
 
 
+def test_a_worker_that_takes_no_descriptors(tmp_path: Path) -> None:
+    """Nor do more descriptors wait than a guest may have sockets: this process may have other runs to care for."""
+    run_scripted(tmp_path, lambda _: ["fault", ""])  # whatever is opened once and kept
+    before = set(os.listdir("/proc/self/fd"))
+    most = 0
+
+    def next_message(number: int) -> list[Any]:
+        nonlocal most
+        most = max(most, len(os.listdir("/proc/self/fd")) - len(before))
+        object_ = (number + 1) // 2
+        if number % 2:
+            return net(number, "bind", {**BIND, "object": object_})
+        return net(number, "closed", {"object": object_, "sent": 0, "received": 0})
+
+    outcome, _ = run_scripted(tmp_path, next_message, listens=False, sockets=4)
+    assert (outcome.how, outcome.reason) == ("failed", "the worker does not take the answers to what it asks")
+    assert 4 + PASSING_FILES < most < 4 + PASSING_FILES + 16
+    assert set(os.listdir("/proc/self/fd")) == before
+
+
 def test_answers_that_waited(tmp_path: Path) -> None:
     """They go out in order once there is room."""
     script: list[Scripted] = []
@@ -202,7 +284,7 @@ def test_a_flood_of_requests(tmp_path: Path) -> None:
     """A worker that asks without end keeps neither the deadline waiting nor the guest's output."""
     outcome, worker = run_scripted(tmp_path, lambda n: net(n, "send", ELSEWHERE), deadline="2s")
     assert outcome.how == "deadline"
-    assert (outcome.stdout or b"").startswith(b"args -> ok")
+    assert (outcome.stdout or b"").startswith(b"many-sockets ok open=1")
     assert 2 <= outcome.usage.seconds < 4
     assert len(worker.answers) == worker.count > 100
 

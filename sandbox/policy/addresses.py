@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Literal, TypeAlias
 
 Address: TypeAlias = IPv4Address | IPv6Address
@@ -59,6 +59,20 @@ _KINDS: tuple[tuple[str, Kind], ...] = (
 )
 """The first network that holds an address says its kind. Written out: what the standard library calls global changes
 between its versions."""
+
+
+EMBEDDING: tuple[tuple[IPv6Network, str], ...] = (
+    (IPv6Network("::/96"), "IPv4-compatible"),
+    (IPv6Network("::ffff:0:0:0/96"), "IPv4-translated"),
+    (IPv6Network("64:ff9b::/96"), "NAT64"),
+    (IPv6Network("64:ff9b:1::/48"), "NAT64"),
+    (IPv6Network("2002::/16"), "6to4"),
+    (IPv6Network("2001::/32"), "Teredo"),
+)
+"""Networks of IPv6 addresses that lead to an IPv4 address, which ``embedded`` finds, and what the form is called."""
+
+LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?")
+"""A label of a host name in lower case."""
 
 
 def _ranges(version: int) -> tuple[tuple[int, int, Kind], ...]:
