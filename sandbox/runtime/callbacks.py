@@ -178,7 +178,7 @@ class Callbacks:
             code, payload = self.network.control(call >> 32, call & WORD, words, text)
             return chr(code) + payload
         except Exception as error:  # noqa: BLE001
-            self._fault("socket", error)
+            self.fault("socket", error)
             return "\x01"
 
     def secret(self, _: object) -> str:
@@ -195,14 +195,14 @@ class Callbacks:
             status, size = self.network.receive_into(stream & WORD, stream >> 32, into)
             return status << 32 | size
         except Exception as error:  # noqa: BLE001
-            self._fault("receive", error)
+            self.fault("receive", error)
             return FAILED << 32
 
     def receive_text(self, _: object, stream: int, length: int) -> tuple[int, str]:
         try:
             return self.network.receive(stream & WORD, length, stream >> 32)
         except Exception as error:  # noqa: BLE001
-            self._fault("receive", error)
+            self.fault("receive", error)
             return FAILED, ""
 
     def send(self, _: object, stream: int, place: int) -> int:
@@ -212,44 +212,44 @@ class Callbacks:
             data = view[offset : offset + (place & WORD)]
             return self.network.send_from(stream & WORD, stream >> 32, data)
         except Exception as error:  # noqa: BLE001
-            self._fault("send", error)
+            self.fault("send", error)
             return FAILED
 
     def send_text(self, _: object, stream: int, data: str) -> int:
         try:
             return self.network.send(stream & WORD, stream >> 32, data)
         except Exception as error:  # noqa: BLE001
-            self._fault("send", error)
+            self.fault("send", error)
             return FAILED
 
     def room(self, _: object, number: int) -> int:
         try:
             return self.network.room(number)
         except Exception as error:  # noqa: BLE001
-            self._fault("room", error)
+            self.fault("room", error)
             return FAILED << 32
 
     def datagram(self, _: object, number: int, to: str, data: str) -> int:
         try:
             return self.network.datagram(number, to, data)
         except Exception as error:  # noqa: BLE001
-            self._fault("datagram", error)
+            self.fault("datagram", error)
             return 1
 
     def wait(self, _: object, what: str, nanoseconds: int) -> str:
         try:
             return self.network.wait(what, nanoseconds)
         except Exception as error:  # noqa: BLE001
-            self._fault("wait", error)
+            self.fault("wait", error)
             return "\x01" * (len(what) // 4) + "\x00"
 
     def drop(self, _: object, handle: int) -> None:
         try:
             self.network.drop(handle & WORD, handle >> 32)
         except Exception as error:  # noqa: BLE001
-            self._fault("drop", error)
+            self.fault("drop", error)
 
-    def _fault(self, where: str, error: Exception) -> None:
+    def fault(self, where: str, error: Exception) -> None:
         if isinstance(error, MemoryError):
             os.write(2, b"MemoryError\n")  # the supervisor names the bound
             os._exit(70)

@@ -392,7 +392,7 @@ class Supervisor:
                 return None
             case "fault":
                 self.worker.kill()
-                return End("failed", f"the worker's part of the network failed ({message[1]})")
+                return End("failed", f"the worker failed in what the guard asked of it ({message[1]})")
             case "compiling":
                 self.phase = "compiling"
                 if self.request.announce is not None and self.plan.size >= ANNOUNCED:

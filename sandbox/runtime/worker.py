@@ -68,12 +68,13 @@ class Worker:
             from wasmtime import component as wasm
 
             from sandbox.guard.sites import HOST_INSTANCE
+            from sandbox.runtime.binding import bind
 
             linker = wasm.Linker(self.engine(fuel))
             linker.add_wasip2()
             with linker.root() as root, root.add_instance(HOST_INSTANCE) as host:
                 for name, function in self.callbacks.functions().items():
-                    host.add_func(name, function)
+                    bind(host, name, function, self.callbacks.fault)
             self.linkers[fuel] = linker
         return self.linkers[fuel]
 

@@ -219,7 +219,7 @@ def test_a_worker_that_asks_for_nonsense(tmp_path: Path, message: list[Any]) -> 
 def test_a_fault_of_the_worker(tmp_path: Path) -> None:
     """An error in the worker that no one expected ends the run, and is named."""
     outcome, worker = run_scripted(tmp_path, lambda _: ["fault", "send: KeyError: 1"])
-    expected = "the worker's part of the network failed (send: KeyError: 1)"
+    expected = "the worker failed in what the guard asked of it (send: KeyError: 1)"
     assert (outcome.how, outcome.exit_status, outcome.reason) == ("failed", 125, expected)
     assert worker.status is not None
 
@@ -275,7 +275,7 @@ def test_answers_that_waited(tmp_path: Path) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Scripted, "__init__", remember)
         outcome, worker = run_scripted(tmp_path, next_message, listens=False)
-    assert outcome.reason == "the worker's part of the network failed (over)"
+    assert outcome.reason == "the worker failed in what the guard asked of it (over)"
     refused = '{"state":"refused","error":"access-denied"}'
     assert worker.answers == [f'["net",{n},{refused}]'.encode() for n in (1, 2, 3)]
 
