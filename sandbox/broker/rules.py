@@ -181,7 +181,7 @@ class Rules:
                 allowed=False, reason="no grant covers this name", route="sockets", grant=name_grant(name)
             )
         private = next((rule for rule in peers if rule.private), None)
-        by = private or next(iter(peers or listed))
+        by = private or next(iter(listed or peers))
         return LookupVerdict(
             allowed=True,
             reason=f"allowed by the policy: {by.text}",

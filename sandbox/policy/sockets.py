@@ -40,12 +40,12 @@ def _peer(value: object) -> model.Peer:
 def _local(value: object) -> model.Local:
     text = text_of(value, "an address and port, as in '127.0.0.1:8080'")
     host, port = split_port(text)
-    if not is_address(host):
+    if not is_address(host) or text.isdecimal():
         raise flaw(f"{shown(text)}: write the address to listen on, as in '127.0.0.1:8080'")
     address = read_address(host)
     if port is None:
         raise flaw(f"{shown(text)} has no port: write 'address:port', with port 0 to let the system choose")
-    if "-" in port:
+    if "-" in port or port == "*":
         raise flaw(f"{shown(text)}: write one port, or 0 to let the system choose")
     return model.Local(address=address, port=read_ports(port, least=0)[0])
 
@@ -210,7 +210,7 @@ def _twice(
     for index, entry in _entries(data, route, read):
         first = seen.setdefault(key(entry), index)
         if first != index:
-            yield (*route, index), f"says the same as {'.'.join(route)}[{first}]: remove one of the two", None
+            yield (*route, index), f"names the same as {'.'.join(route)}[{first}]: keep one of the two", None
 
 
 def _private(data: object, route: tuple[str | int, ...], peer: model.Peer) -> Conflicts:

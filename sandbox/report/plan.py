@@ -94,7 +94,9 @@ def _network(sockets: Sockets) -> Iterator[str]:
     if sockets.dns:
         yield f"looks up {', '.join(sockets.dns)}"
     for denied in sockets.deny:
-        yield f"never reaches {_host(denied.host)}{'' if denied.ports is None else _ports(denied.ports)}"
+        is_name = ":" not in denied.host and "/" not in denied.host and not denied.host.rpartition(".")[2].isdecimal()
+        act = "never goes by the name" if is_name else "never reaches"
+        yield f"{act} {_host(denied.host)}{'' if denied.ports is None else _ports(denied.ports)}"
     if sockets.audit_all:
         yield "what is allowed is recorded as well"
 

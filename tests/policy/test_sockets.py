@@ -312,25 +312,25 @@ def test_a_grant_that_cannot_mean_what_it_says(written: str, route: str, message
     [
         (
             "{tcp: {connect: [a.b:1, c.d:1, a.b:1]}}",
-            "tcp.connect[2]: says the same as tcp.connect[0]: remove one of the two",
+            "tcp.connect[2]: names the same as tcp.connect[0]: keep one of the two",
         ),
         (
             "{tcp: {connect: [a.b:1, {to: 'a.b:1', private: true}]}}",
-            "tcp.connect[1]: says the same as tcp.connect[0]: remove one of the two",
+            "tcp.connect[1]: names the same as tcp.connect[0]: keep one of the two",
         ),
         (
             "{udp: {send: ['[2001:db8::1]:1', '[2001:DB8:0::1]:1']}}",
-            "udp.send[1]: says the same as udp.send[0]: remove one of the two",
+            "udp.send[1]: names the same as udp.send[0]: keep one of the two",
         ),
         (
             "{tcp: {listen: ['[::1]:1', '[0::1]:1']}}",
-            "tcp.listen[1]: says the same as tcp.listen[0]: remove one of the two",
+            "tcp.listen[1]: names the same as tcp.listen[0]: keep one of the two",
         ),
-        ("{udp: {bind: [0.0.0.0:0, 0.0.0.0:0]}}", "udp.bind[1]: says the same as udp.bind[0]: remove one of the two"),
-        ("{dns: [a.b, a.b]}", "dns[1]: says the same as dns[0]: remove one of the two"),
+        ("{udp: {bind: [0.0.0.0:0, 0.0.0.0:0]}}", "udp.bind[1]: names the same as udp.bind[0]: keep one of the two"),
+        ("{dns: [a.b, a.b]}", "dns[1]: names the same as dns[0]: keep one of the two"),
         (
             "{deny: [10.0.0.1/32, 10.0.0.1]}",
-            "deny[1]: says the same as deny[0]: remove one of the two",
+            "deny[1]: names the same as deny[0]: keep one of the two",
         ),
     ],
 )
@@ -391,7 +391,7 @@ def test_all_that_is_wrong_with_a_list_is_told_at_once() -> None:
     """A fault in one entry hides none between others."""
     assert faults_of("{tcp: {connect: [a.b:0, a.b:1, a.b:1, '*:1']}, deny: [{to: x}, 10.0.0.1/8]}") == [
         "tcp.connect[0]: a port is a number from 1 to 65535, not 0",
-        "tcp.connect[2]: says the same as tcp.connect[1]: remove one of the two",
+        "tcp.connect[2]: names the same as tcp.connect[1]: keep one of the two",
         "tcp.connect[3]: '*' would grant every host: name the hosts",
         "deny[0]: must be a host, with or without a port, not a mapping",
         "deny[1]: '10.0.0.1/8' has bits set after its prefix: write '10.0.0.0/8', or one address",

@@ -77,7 +77,7 @@ def test_the_network_in_words() -> None:
         "exchanges UDP with 10.2.0.53:53",
         "receives UDP from anyone at [::], every address of this machine, a port that the system chooses",
         "looks up db.example, **.b.com",
-        "never reaches **.internal",
+        "never goes by the name **.internal",
         "never reaches [fd00::/8]:22",
         "never reaches 10.0.0.0/24:1-1023",
         "what is allowed is recorded as well",
