@@ -77,7 +77,7 @@ them out, with numbers where handles are, or one character, the error code and o
 the ``secret`` that the guard keeps there, or go as text. ``wait`` takes a word of four bytes for each object and side
 that is waited for, and answers a byte for each, whether it is ready, and one more, whether all was sent (0) or not.
 
-Each parameter takes the binding microseconds, so two that have 32 bits go as one: a site and an object, a flag that the
+Each parameter takes time of its own, so two that have 32 bits go as one: a site and an object, a flag that the
 call may wait and an object, an offset and a length, a side and an object.
 """
 

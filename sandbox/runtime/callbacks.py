@@ -1,5 +1,5 @@
-"""What a guard may ask of its worker. Callbacks return values and never raise: Wasmtime's binding carries exceptions
-through one global.
+"""What a guard may ask of its worker. Callbacks return values; one that raises against all expectation makes the guest
+trap and the run fail (see ``binding``).
 
 Light: every run has these at hand from its start, and what only some need is imported when they do.
 """

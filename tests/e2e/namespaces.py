@@ -269,6 +269,7 @@ def deliver(sender: socket.socket, data: bytes) -> None:
         try:
             sender.send(data)
             sender.recv(1, socket.MSG_PEEK)
+            return  # it was taken, and answered already
         except ConnectionRefusedError:
             time.sleep(0.005)
         except BlockingIOError:

@@ -80,10 +80,13 @@ class Server(AbstractContextManager["Server"]):
         self._acceptor = threading.Thread(target=self._accept)
         self._acceptor.start()
 
-    def all_closed(self, within: float = 5.0) -> bool:
-        """Whether every connection is done with, as it is when its peer has closed it, before so many seconds pass."""
+    def all_closed(self, within: float = 5.0, *, of: int = 0) -> bool:
+        """Whether every connection is done with, as it is when its peer has closed it, before so many seconds pass.
+
+        ``of`` is how many there are to be: one that is over may still wait to be accepted.
+        """
         with self._lock:
-            return self._changed.wait_for(lambda: not self._open, within)
+            return self._changed.wait_for(lambda: self.accepted >= of and not self._open, within)
 
     def _accept(self) -> None:
         while True:

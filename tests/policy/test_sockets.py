@@ -245,7 +245,6 @@ _LOCALS = [
     ("127.0.0.1", "'127.0.0.1' has no port: write 'address:port', with port 0 to let the system choose"),
     ("127.0.0.1:1-2", "'127.0.0.1:1-2': write one port, or 0 to let the system choose"),
     ("127.0.0.1:*", "'127.0.0.1:*': write one port, or 0 to let the system choose"),
-    ("8080", "'8080': write the address to listen on, as in '127.0.0.1:8080'"),
     ("127.0.0.1:70000", "a port is a number from 0 to 65535, not 70000"),
     ("127.1:80", "'127.1' is read as the address 127.0.0.1 by resolvers: write '127.0.0.1'"),
     ("0:80", "'0' is read as the address 0.0.0.0 by resolvers: write '0.0.0.0'"),
