@@ -11,7 +11,6 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from sandbox.broker.links import stays_below
-from sandbox.guard.wire import FAILED
 from sandbox.runtime.channel import Channel
 
 if TYPE_CHECKING:
@@ -171,15 +170,9 @@ class Callbacks:
             network.close()
             self.memory.forget()  # which goes with the store
 
-    # What fails here against all expectation fails the run: the guest gets an error, and the supervisor is told.
-
     def socket(self, _: object, call: int, words: str, text: str) -> str:
-        try:
-            code, payload = self.network.control(call >> 32, call & WORD, words, text)
-            return chr(code) + payload
-        except Exception as error:  # noqa: BLE001
-            self.fault("socket", error)
-            return "\x01"
+        code, payload = self.network.control(call >> 32, call & WORD, words, text)
+        return chr(code) + payload
 
     def secret(self, _: object) -> str:
         return self.memory.new_secret()
@@ -188,68 +181,38 @@ class Callbacks:
         return int(self.memory.locate(offset))
 
     def receive(self, _: object, stream: int, place: int) -> int:
-        try:
-            view, offset = self.memory.view, place >> 32
-            assert view is not None
-            into = view[offset : offset + (place & WORD)]
-            status, size = self.network.receive_into(stream & WORD, stream >> 32, into)
-            return status << 32 | size
-        except Exception as error:  # noqa: BLE001
-            self.fault("receive", error)
-            return FAILED << 32
+        status, size = self.network.receive_into(stream & WORD, stream >> 32, self._place(place))
+        return status << 32 | size
 
     def receive_text(self, _: object, stream: int, length: int) -> tuple[int, str]:
-        try:
-            return self.network.receive(stream & WORD, length, stream >> 32)
-        except Exception as error:  # noqa: BLE001
-            self.fault("receive", error)
-            return FAILED, ""
+        return self.network.receive(stream & WORD, length, stream >> 32)
 
     def send(self, _: object, stream: int, place: int) -> int:
-        try:
-            view, offset = self.memory.view, place >> 32
-            assert view is not None
-            data = view[offset : offset + (place & WORD)]
-            return self.network.send_from(stream & WORD, stream >> 32, data)
-        except Exception as error:  # noqa: BLE001
-            self.fault("send", error)
-            return FAILED
+        return self.network.send_from(stream & WORD, stream >> 32, self._place(place))
 
     def send_text(self, _: object, stream: int, data: str) -> int:
-        try:
-            return self.network.send(stream & WORD, stream >> 32, data)
-        except Exception as error:  # noqa: BLE001
-            self.fault("send", error)
-            return FAILED
+        return self.network.send(stream & WORD, stream >> 32, data)
 
     def room(self, _: object, number: int) -> int:
-        try:
-            return self.network.room(number)
-        except Exception as error:  # noqa: BLE001
-            self.fault("room", error)
-            return FAILED << 32
+        return self.network.room(number)
 
     def datagram(self, _: object, number: int, to: str, data: str) -> int:
-        try:
-            return self.network.datagram(number, to, data)
-        except Exception as error:  # noqa: BLE001
-            self.fault("datagram", error)
-            return 1
+        return self.network.datagram(number, to, data)
 
     def wait(self, _: object, what: str, nanoseconds: int) -> str:
-        try:
-            return self.network.wait(what, nanoseconds)
-        except Exception as error:  # noqa: BLE001
-            self.fault("wait", error)
-            return "\x01" * (len(what) // 4) + "\x00"
+        return self.network.wait(what, nanoseconds)
 
     def drop(self, _: object, handle: int) -> None:
-        try:
-            self.network.drop(handle & WORD, handle >> 32)
-        except Exception as error:  # noqa: BLE001
-            self.fault("drop", error)
+        self.network.drop(handle & WORD, handle >> 32)
+
+    def _place(self, place: int) -> memoryview:
+        """A part of the guard's memory: an offset above 32 bits, and a length."""
+        view, offset = self.memory.view, place >> 32
+        assert view is not None
+        return view[offset : offset + (place & WORD)]
 
     def fault(self, where: str, error: Exception) -> None:
+        """A function failed that never does: the guest traps, and the supervisor, which is told, ends the run."""
         if isinstance(error, MemoryError):
             os.write(2, b"MemoryError\n")  # the supervisor names the bound
             os._exit(70)

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
-import pytest
-
 from sandbox.runtime.callbacks import Callbacks
-
-UNKNOWN_STATUS = 16 << 32
+from tests.e2e.harness import GUESTS, policy_data, write_policy
 
 
 class Told:
@@ -23,47 +22,39 @@ class Told:
         self.messages.append(message)
 
 
-class Broken:
-    """A network of which everything fails."""
-
-    def __init__(self, error: Exception) -> None:
-        self.error = error
-
-    def __getattr__(self, name: str) -> Any:
-        def fail(*_: object) -> None:
-            raise self.error
-
-        return fail
-
-
-@pytest.mark.parametrize(
-    ("call", "arguments", "answer"),
-    [
-        ("room", (1,), UNKNOWN_STATUS),
-        ("datagram", (1, "", ""), 1),
-        ("wait", ("\0" * 12, 0), "\x01\x01\x01\x00"),
-    ],
-)
-def test_a_fault(call: str, arguments: tuple[object, ...], answer: object) -> None:
-    """The guest gets an error, or goes on; the supervisor is told what failed, in bounded length."""
+def test_a_fault() -> None:
+    """The supervisor is told what failed, in bounded length."""
     told: Any = Told()
-    callbacks = Callbacks(told)
-    broken: Any = Broken(KeyError("x" * 10_000))
-    callbacks.network = broken
-    assert getattr(callbacks, call)(None, *arguments) == answer
-    assert told.messages == [("fault", f"{call}: KeyError: '{'x' * 10_000}'"[:4096])]
+    Callbacks(told).fault("room", KeyError("x" * 10_000))
+    assert told.messages == [("fault", f"room: KeyError: '{'x' * 10_000}'"[:4096])]
 
 
 def test_memory_that_ran_out() -> None:
     """A worker without memory ends at once, and says why: the supervisor names the bound."""
     program = """
 from sandbox.runtime.callbacks import Callbacks
-class Broken:
-    def room(self, number):
-        raise MemoryError
-callbacks = Callbacks(None)
-callbacks.network = Broken()
-callbacks.room(None, 1)
+Callbacks(None).fault("room", MemoryError())
 """
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, check=False)
     assert (ended.returncode, ended.stdout, ended.stderr) == (70, b"", b"MemoryError\n")
+
+
+def test_a_fault_ends_the_run(tmp_path: Path) -> None:
+    """The guest that met it does not go on, and the run fails with a sentence that names it."""
+    policy = policy_data(
+        source=GUESTS / "sockets.wasm", arguments=["many-sockets", "1"], sockets={"udp": {"bind": ["127.0.0.1:0"]}}
+    )
+    program = """
+import sys
+from sandbox.broker.sockets import Sockets
+from sandbox.cli.main import main
+def fail(*_):
+    raise KeyError("odd")
+Sockets.control = fail
+main(["run", sys.argv[1]])
+"""
+    line = [sys.executable, "-c", program, str(write_policy(tmp_path, policy))]
+    environment = {**os.environ, "SANDBOX_CACHE": str(tmp_path / "cache")}
+    ended = subprocess.run(line, capture_output=True, check=False, text=True, env=environment)
+    assert (ended.returncode, ended.stdout) == (125, "")
+    assert "the worker failed in what the guard asked of it (socket: KeyError: 'odd')" in ended.stderr
