@@ -14,6 +14,7 @@ from typing import Literal, NamedTuple, TypeAlias
 
 Kind = Literal["component", "module"]
 ExternKind = Literal["instance", "func", "type", "value", "component", "module", "table", "memory", "global", "tag"]
+MemoryKind = Literal["none", "plain", "shared", "64-bit", "custom-page-size"]
 Buffer: TypeAlias = bytes | bytearray | memoryview
 
 MAX_SIZE = 512 * 1024 * 1024
@@ -29,6 +30,8 @@ MAX_OPTIONS = 16
 """Options of one import's or export's name."""
 MAX_NESTING = 100
 """Components inside components."""
+MAX_MEMORIES = 100
+"""Memories that a core module defines; Wasmtime takes no more."""
 
 _MAGIC = b"\0asm"
 _MODULE = b"\x01\x00\x00\x00"
@@ -36,13 +39,18 @@ _COMPONENT = b"\x0d\x00\x01\x00"
 
 # Section ids of a component; a core module has its own.
 _CUSTOM, _CORE_MODULE, _NESTED, _IMPORT, _EXPORT, _LAST_COMPONENT_SECTION = 0, 1, 4, 10, 11, 12
-_MODULE_IMPORT, _MODULE_EXPORT, _MODULE_CODE, _LAST_MODULE_SECTION = 2, 7, 10, 13
+_MODULE_IMPORT, _MODULE_MEMORY, _MODULE_EXPORT, _MODULE_START, _MODULE_CODE = 2, 5, 7, 8, 10
+_LAST_MODULE_SECTION = 13
+
+# Flags of a memory's limits.
+_HAS_MAXIMUM, _SHARED, _WIDE, _PAGE_SIZE = 0x01, 0x02, 0x04, 0x08
 
 _STUB = b"\x03\x00\x00\x0b"
 """A function body: 3 bytes, no locals, ``unreachable``, ``end``. Valid for every signature."""
 
 _SORTS: tuple[ExternKind, ...] = ("module", "func", "value", "type", "component", "instance")
 _CORE_SORTS: tuple[ExternKind, ...] = ("func", "table", "memory", "global", "tag")
+_MEMORY_KINDS: tuple[MemoryKind, ...] = ("none", "plain", "shared", "64-bit", "custom-page-size")
 
 
 class ComponentError(Exception):
@@ -67,6 +75,15 @@ class Export(NamedTuple):
     kind: ExternKind
 
 
+class ModuleFacts(NamedTuple):
+    """What matters of a core module beside its imports and exports."""
+
+    memory: MemoryKind
+    """The memory that it exports as ``memory``; ``plain`` is one that WASI preview 1 can work on."""
+    start: bool
+    """Whether it has a start section, whose function runs when it is instantiated."""
+
+
 class Facts(NamedTuple):
     path: str
     """As the caller named it."""
@@ -77,15 +94,23 @@ class Facts(NamedTuple):
     """``sha256:`` and 64 lower-case hexadecimal digits."""
     imports: tuple[Import, ...]
     exports: tuple[Export, ...]
+    module: ModuleFacts | None = None
+    """``None`` for a component."""
 
     @property
     def run_export(self) -> str | None:
-        """The export that makes a component a command, ``wasi:cli/run@0.2.x``; ``None`` where it has none."""
+        """The export that makes it a command: ``wasi:cli/run@0.2.x``, a module's ``_start``; ``None``: it has none."""
+        if self.kind == "module":
+            return "_start" if self.exports_function("_start") else None
         for export in self.exports:
             base, _, patch = export.name.rpartition(".")
             if export.kind == "instance" and base == "wasi:cli/run@0.2" and patch.isascii() and patch.isdigit():
                 return export.name
         return None
+
+    def exports_function(self, name: str) -> bool:
+        """Whether it exports a function of its own by that name."""
+        return Export(name, "func") in self.exports
 
     def to_data(self) -> dict[str, object]:
         """Plain data for a cache in JSON; ``from_data`` reads it back."""
@@ -96,13 +121,14 @@ class Facts(NamedTuple):
             "digest": self.digest,
             "imports": [[item.name, item.kind, item.module] for item in self.imports],
             "exports": [[item.name, item.kind] for item in self.exports],
+            "module": None if self.module is None else [self.module.memory, self.module.start],
         }
 
     @classmethod
     def from_data(cls, data: object) -> Facts:
         """The facts that ``to_data`` gave. Raises ``ValueError`` for anything else."""
-        if not isinstance(data, Mapping) or set(data) != {"path", "kind", "size", "digest", "imports", "exports"}:
-            raise ValueError("component facts have the keys path, kind, size, digest, imports, exports")
+        if not isinstance(data, Mapping) or set(data) != _KEYS:
+            raise ValueError("component facts have the keys path, kind, size, digest, imports, exports, module")
         path, kind, size, digest = data["path"], data["kind"], data["size"], data["digest"]
         if not isinstance(path, str) or not isinstance(digest, str) or type(size) is not int or size < 0:
             raise ValueError("component facts: path and digest are strings, size a number of bytes")
@@ -120,7 +146,21 @@ class Facts(NamedTuple):
                 for row in _rows(data["imports"], 3)
             ),
             exports=tuple(Export(name=_text(row[0]), kind=_extern_kind(row[1])) for row in _rows(data["exports"], 2)),
+            module=_module_facts(kind, data["module"]),
         )
+
+
+_KEYS = frozenset({"path", "kind", "size", "digest", "imports", "exports", "module"})
+
+
+def _module_facts(kind: Kind, data: object) -> ModuleFacts | None:
+    if kind == "component" and data is None:
+        return None
+    if kind == "module" and isinstance(data, list) and len(data) == 2 and isinstance(data[1], bool):
+        for memory in _MEMORY_KINDS:
+            if memory == data[0]:
+                return ModuleFacts(memory=memory, start=data[1])
+    raise ValueError("component facts: module is null, or for a module its memory and whether it has a start section")
 
 
 def _rows(data: object, width: int) -> list[list[object]]:
@@ -182,6 +222,8 @@ def facts_of(path: str | os.PathLike[str], data: Buffer) -> Facts:
         kind = kind_of(data)
         imports: list[Import] = []
         exports: list[Export] = []
+        memories = _Memories()
+        start = False
         reader = _Reader(data, 0, 0)
         for identity, _, reader.position, reader.end in sections(data):
             left = MAX_EXTERNS - len(imports) - len(exports)
@@ -190,9 +232,14 @@ def facts_of(path: str | os.PathLike[str], data: Buffer) -> Facts:
             elif kind == "component" and identity == _EXPORT:
                 exports += _component_exports(reader, left)
             elif kind == "module" and identity == _MODULE_IMPORT:
-                imports += _module_imports(reader, left)
+                imports += _module_imports(reader, left, memories)
+            elif kind == "module" and identity == _MODULE_MEMORY:
+                _module_memories(reader, memories)
             elif kind == "module" and identity == _MODULE_EXPORT:
-                exports += _module_exports(reader, left)
+                exports += _module_exports(reader, left, memories)
+            elif kind == "module" and identity == _MODULE_START:
+                start = True
+        module = ModuleFacts(memory=memories.kind(), start=start) if kind == "module" else None
     except ComponentError as error:
         raise ComponentError(error.message, shown) from None
     return Facts(
@@ -202,6 +249,7 @@ def facts_of(path: str | os.PathLike[str], data: Buffer) -> Facts:
         digest="sha256:" + sha256(data).hexdigest(),
         imports=tuple(imports),
         exports=tuple(exports),
+        module=module,
     )
 
 
@@ -432,7 +480,34 @@ def _extern_type(reader: _Reader) -> ExternKind:
     return kind
 
 
-def _module_imports(reader: _Reader, allowed: int) -> Iterator[Import]:
+class _Memories:
+    """The memories of a core module by the flags of their limits, and which of them it exports as ``memory``.
+
+    Imported ones come first in the numbering, wherever in the file they stand.
+    """
+
+    __slots__ = ("exported", "imported", "own")
+
+    def __init__(self) -> None:
+        self.imported: list[int] = []
+        self.own: list[int] = []
+        self.exported: int | None = None
+
+    def kind(self) -> MemoryKind:
+        if self.exported is None:
+            return "none"
+        flags = [*self.imported, *self.own]
+        if self.exported >= len(flags):
+            raise ComponentError(f"memory {self.exported} is exported, and there are only {len(flags)}")
+        found = flags[self.exported]
+        if found & _SHARED:
+            return "shared"
+        if found & _WIDE:
+            return "64-bit"
+        return "custom-page-size" if found & _PAGE_SIZE else "plain"
+
+
+def _module_imports(reader: _Reader, allowed: int, memories: _Memories) -> Iterator[Import]:
     for _ in range(reader.externs(allowed)):
         module = reader.name()
         name = reader.name()
@@ -443,7 +518,7 @@ def _module_imports(reader: _Reader, allowed: int) -> Iterator[Import]:
             _core_value_type(reader)
             _limits(reader)
         elif kind == "memory":
-            _limits(reader)
+            memories.imported.append(_limits(reader))
         elif kind == "global":
             _core_value_type(reader)
             reader.byte()
@@ -454,11 +529,22 @@ def _module_imports(reader: _Reader, allowed: int) -> Iterator[Import]:
     reader.finish()
 
 
-def _module_exports(reader: _Reader, allowed: int) -> Iterator[Export]:
+def _module_memories(reader: _Reader, memories: _Memories) -> None:
+    number = reader.u32()
+    if number + len(memories.own) > MAX_MEMORIES:
+        raise ComponentError(f"more than {MAX_MEMORIES} memories")
+    for _ in range(number):
+        memories.own.append(_limits(reader))
+    reader.finish()
+
+
+def _module_exports(reader: _Reader, allowed: int, memories: _Memories) -> Iterator[Export]:
     for _ in range(reader.externs(allowed)):
         name = reader.name()
         kind = _core_sort(reader)
-        reader.u32()
+        index = reader.u32()
+        if kind == "memory" and name == "memory":
+            memories.exported = index
         yield Export(name=name, kind=kind)
     reader.finish()
 
@@ -475,15 +561,17 @@ def _core_value_type(reader: _Reader) -> None:
         reader.limit()
 
 
-def _limits(reader: _Reader) -> None:
+def _limits(reader: _Reader) -> int:
+    """Skip the limits of a memory or table; their flags."""
     flags = reader.byte()
     if flags > 0x0F:
         raise ComponentError(f"a memory or table with unknown limits 0x{flags:02x} at byte {reader.position - 1}")
     reader.limit()
-    if flags & 0x01:
+    if flags & _HAS_MAXIMUM:
         reader.limit()
-    if flags & 0x08:  # a page size of its own
+    if flags & _PAGE_SIZE:
         reader.limit()
+    return flags
 
 
 def _shown(path: str) -> str:

@@ -88,8 +88,10 @@ class Plan:
     component: str
     policy: str
     policy_digest: str
+    kind: Literal["component", "module"]
+    """A component of WASI 0.2, or a core module of preview 1."""
     source: str
-    """Path of the component, as found."""
+    """Path of the component or module, as found."""
     digest: str
     size: int
     preopens: tuple[Preopen, ...]
@@ -107,11 +109,16 @@ class Plan:
     """``None`` where the policy grants nothing of the network: then every use of it is refused by the guard alone."""
     limits: Limits
     interfaces: tuple[tuple[str, str], ...]
-    """Each interface that the component imports, and what stands behind it (see ``behind``)."""
+    """Each interface that is imported, and what stands behind it (see ``behind``).
+
+    Of a module: ``wasi_snapshot_preview1`` and ``guard``, or nothing.
+    """
     exports: tuple[str, ...]
-    """Sort and name of each export that may be called: ``instance wasi:cli/run@0.2.0``."""
+    """Sort and name of each export that may be called: ``instance wasi:cli/run@0.2.0``, ``func add``."""
     run: str | None
     """The export that ``run`` calls."""
+    initialize: bool
+    """Whether a module exports ``_initialize``, which is called once before any other of its functions."""
     lines: Mapping[str, int] = field(default_factory=dict)
     """Route -> line of the policy, for the routes that events name."""
 
@@ -184,6 +191,7 @@ class _Planner:
             component=self.component.name,
             policy=self.policy.file,
             policy_digest=self.policy.digest,
+            kind=self.facts.kind,
             source=self.facts.path,
             digest=self.facts.digest,
             size=self.facts.size,
@@ -202,6 +210,7 @@ class _Planner:
             interfaces=interfaces,
             exports=self.exports(),
             run=self.facts.run_export,
+            initialize=self.facts.kind == "module" and self.facts.exports_function("_initialize"),
             lines={r: p.line for r, p in self.policy.places.items() if r == self.root or r.startswith(self.root + ".")},
         )
         if self.component.limits.handles <= len(preopens):
@@ -224,16 +233,11 @@ class _Planner:
         if pinned is not None and pinned != self.facts.digest:
             self.object(
                 f"{self.root}.digest",
-                f"the component is another one: the policy pins {pinned}, the file is {self.facts.digest}",
+                f"the {self.facts.kind} is another one: the policy pins {pinned}, the file is {self.facts.digest}",
                 "component",
             )
-        if self.facts.kind != "component":
-            self.object(
-                f"{self.root}.source",
-                "a core module, not a component; only components are run (jco new MODULE --wasi-command makes one)",
-                "component",
-            )
-            return ()
+        if self.facts.kind == "module":
+            return self.module_interfaces()
         out = []
         imports_sockets = any(item.name.startswith("wasi:sockets/") for item in self.facts.imports)
         served = imports_sockets and self.sockets() is not None
@@ -246,12 +250,28 @@ class _Planner:
             out.append((item.name, behind(item.name, sockets=served)))
         return tuple(out)
 
+    def module_interfaces(self) -> tuple[tuple[str, str], ...]:
+        # A component's run does without this room.
+        from sandbox.preview1 import MODULE, imports_preview1, objections
+
+        for sentence in objections(self.facts):
+            self.object(f"{self.root}.source", f"the module {sentence}", "component")
+        if self.sockets() is not None:
+            self.object(
+                f"{self.root}.grants.sockets",
+                "a module has no way to open a socket: WASI preview 1 has none; remove the grant, or build a component",
+            )
+        return ((MODULE, "guard"),) if imports_preview1(self.facts) else ()
+
     def sockets(self) -> Sockets | None:
         granted = self.component.grants.sockets
         return granted if granted is not None and granted.grants_something else None
 
     def exports(self) -> tuple[str, ...]:
         """Interfaces of WASI that a host would call (HTTP handlers) are left out: nothing serves them."""
+        if self.facts.kind == "module":
+            own = ("_start", "_initialize")
+            return tuple(f"func {e.name}" for e in self.facts.exports if e.kind == "func" and e.name not in own)
         return tuple(
             f"{e.kind} {e.name}"
             for e in self.facts.exports
@@ -270,8 +290,9 @@ class _Planner:
             if directory.kernel:
                 self.object(
                     f"{route}.host",
-                    f"{directory.real} is on {directory.kernel}, an interface of the kernel, through which a component"
-                    " could read or change this and other processes; copy what it needs into a directory of its own",
+                    f"{directory.real} is on {directory.kernel}, an interface of the kernel, through which"
+                    f" a {self.facts.kind} could read or change this and other processes; copy what it needs into a"
+                    " directory of its own",
                 )
             cache = self.host.cache
             if cache and grant.access == "write" and (_below(cache, directory.real) or _below(directory.real, cache)):
@@ -382,7 +403,7 @@ class _Planner:
     def read_by_host(self, preopens: Sequence[Preopen]) -> None:
         """A run may not change what the next run will be: the policy, or the component that the policy names."""
         pinned = self.component.digest is not None
-        for what, paths in (("policy", self.host.policy), ("component", () if pinned else self.host.source)):
+        for what, paths in (("policy", self.host.policy), (self.facts.kind, () if pinned else self.host.source)):
             remedy = "`except` it" if what == "policy" else "`except` it, or pin its `digest`"
             for path in paths:
                 thing = f"the {what}'s own file" if path == paths[-1] else f"a symbolic link to the {what}"
@@ -441,7 +462,7 @@ class _Planner:
             for what, path in writes:
                 if path == file.real:
                     self.object(route, f"{file.real} is {what}, which is for nobody else to read or write")
-            for what, paths in (("policy", self.host.policy), ("component", self.host.source)):
+            for what, paths in (("policy", self.host.policy), (self.facts.kind, self.host.source)):
                 if name != "stdin" and file.real in paths:
                     self.object(route, f"{file.real} is the {what}'s own file, which the output would overwrite")
             cache = self.host.cache
@@ -481,7 +502,9 @@ class _Planner:
         arguments = granted.fixed if granted.fixed is not None else tuple(given or ())
         for argument in arguments:
             if "\0" in argument or _unencodable(argument):
-                self.object(f"{self.root}.grants.arguments", "an argument is not text that a component can be given")
+                self.object(
+                    f"{self.root}.grants.arguments", f"an argument is not text that a {self.facts.kind} can be given"
+                )
         return (self.component.name, *arguments)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from sandbox.component import Export, Facts, Import
+from sandbox.component import Export, Facts, Import, MemoryKind, ModuleFacts
 from sandbox.host import Directory, File, Host
 from sandbox.plan import Plan, PlanError, Preopen, StreamPlan, behind, make_plan, preopen_from_data
 from sandbox.policy.load import parse_policy
@@ -19,16 +19,35 @@ DIGEST = "sha256:" + "a" * 64
 IMPORTS = ("wasi:cli/environment@0.2.3", "wasi:filesystem/types@0.2.3", "wasi:sockets/tcp@0.2.3", "wasi:io/poll@0.2.3")
 
 
-def component(*imports: str, kind: Any = "component", run: bool = True) -> Facts:
-    exports = (Export("wasi:cli/run@0.2.3", "instance"),) if run else ()
+def component(*imports: str) -> Facts:
     return Facts(
         path="/c.wasm",
-        kind=kind,
+        kind="component",
         size=10,
         digest=DIGEST,
         imports=tuple(Import(name, "instance", None) for name in imports),
-        exports=(*exports, Export("wasi:http/incoming-handler@0.2.3", "instance"), Export("a:b/c", "instance")),
+        exports=(
+            Export("wasi:cli/run@0.2.3", "instance"),
+            Export("wasi:http/incoming-handler@0.2.3", "instance"),
+            Export("a:b/c", "instance"),
+        ),
     )
+
+
+def module(*imports: str, exports: Sequence[str] = ("_start",), memory: MemoryKind = "plain") -> Facts:
+    """A core module that imports and exports functions."""
+    return Facts(
+        path="/c.wasm",
+        kind="module",
+        size=10,
+        digest=DIGEST,
+        imports=tuple(Import(name, "func", first) for first, _, name in (i.partition(" ") for i in imports)),
+        exports=(Export("memory", "memory"), *(Export(name, "func") for name in exports)),
+        module=ModuleFacts(memory=memory, start=False),
+    )
+
+
+FD_WRITE = "wasi_snapshot_preview1 fd_write"
 
 
 def tree(*paths: str, aliases: Sequence[str] = ()) -> Host:
@@ -84,6 +103,7 @@ def test_an_empty_policy_grants_nothing() -> None:
         component="c",
         policy="p.yaml",
         policy_digest=loaded.digest,
+        kind="component",
         source="/c.wasm",
         digest=DIGEST,
         size=10,
@@ -107,6 +127,7 @@ def test_an_empty_policy_grants_nothing() -> None:
         ),
         exports=("instance wasi:cli/run@0.2.3", "instance a:b/c"),
         run="wasi:cli/run@0.2.3",
+        initialize=False,
         lines=found.lines,
     )
     assert (decoy.decoy, decoy.routed, found.counts_writes) == (True, False, False)
@@ -411,7 +432,7 @@ def test_random(grant: object, expected: tuple[str, int]) -> None:
 
 
 def test_components_that_are_refused() -> None:
-    """Another binary than the pinned one, a core module, and imports that nothing serves; all told at once."""
+    """Another binary than the pinned one, and imports that nothing serves; all told at once."""
     loaded = policy(digest="sha256:" + "0" * 64)
     found = objections(loaded, facts=component("acme:x/y@1.0.0", "wasi:io/poll@0.2.0", "wasi:io/poll@0.3.0"))
     assert found[0] == f"digest: the component is another one: the policy pins sha256:{'0' * 64}, the file is {DIGEST}"
@@ -419,12 +440,106 @@ def test_components_that_are_refused() -> None:
         "source: the component imports 'acme:x/y@1.0.0",
         "source: the component imports 'wasi:io/poll@0.3.0",
     ]
-    assert objections(policy(), facts=component(kind="module")) == [
-        "source: a core module, not a component; only components are run (jco new MODULE --wasi-command makes one)"
-    ]
     function = component()._replace(imports=(Import("wasi:io/poll@0.2.0", "func", None),))
     assert objections(policy(), facts=function) == [
         "source: the component imports 'wasi:io/poll@0.2.0': it is not an interface"
+    ]
+
+
+def test_an_empty_policy_grants_a_module_nothing() -> None:
+    """A module gets by a plan what a component gets, through the guard; its functions may be called."""
+    loaded = policy()
+    found = plan(loaded, facts=module(FD_WRITE, exports=["_start", "add", "a b"]))
+    assert found == dataclasses.replace(
+        plan(loaded),
+        kind="module",
+        interfaces=(("wasi_snapshot_preview1", "guard"),),
+        exports=("func add", "func a b"),
+        run="_start",
+    )
+
+
+@pytest.mark.parametrize(
+    ("facts", "expected"),
+    [
+        (module(FD_WRITE), ("_start", False, ())),
+        (module(FD_WRITE, exports=["_initialize", "add"]), (None, True, ("func add",))),
+        (module(FD_WRITE, exports=["_start", "_initialize"]), ("_start", True, ())),
+        (module(FD_WRITE, exports=[]), (None, False, ())),
+        (
+            component("wasi:io/poll@0.2.3"),
+            ("wasi:cli/run@0.2.3", False, ("instance wasi:cli/run@0.2.3", "instance a:b/c")),
+        ),
+    ],
+)
+def test_commands_and_reactors(facts: Facts, expected: tuple[str | None, bool, tuple[str, ...]]) -> None:
+    """A module is run by ``_start``, made ready by ``_initialize``; both are no functions to call."""
+    found = plan(policy(), facts=facts)
+    assert (found.run, found.initialize, found.exports) == expected
+
+
+@pytest.mark.parametrize("memory", ["none", "shared", "64-bit", "plain"])
+def test_a_module_without_wasi(memory: MemoryKind) -> None:
+    """Nothing stands behind a module that imports nothing, whatever its memory is like."""
+    found = plan(policy(), facts=module(memory=memory))
+    assert (found.interfaces, found.run) == ((), "_start")
+
+
+def test_modules_that_are_refused() -> None:
+    """Another binary, the first import that nothing serves, a memory unfit for preview 1, sockets; all at once."""
+    unstable = "wasi_unstable is the snapshot before preview 1; rebuild it for wasm32-wasip1"
+    assert objections(policy(), facts=module("wasi_unstable fd_write", FD_WRITE)) == [
+        f"source: the module imports wasi_unstable.fd_write: {unstable}"
+    ]
+    loaded = policy({"sockets": {"dns": ["a.b"]}}, digest="sha256:" + "0" * 64)
+    facts = module("wasi_unstable fd_write", "wasi_unstable fd_read", FD_WRITE, "env f", memory="none")
+    assert objections(loaded, facts=facts) == [
+        f"digest: the module is another one: the policy pins sha256:{'0' * 64}, the file is {DIGEST}",
+        f"source: the module imports wasi_unstable.fd_write (and 2 more that nothing serves): {unstable}",
+        (
+            "source: the module exports no memory by the name of `memory`, which WASI preview 1 reads and writes;"
+            " export its memory"
+        ),
+        (
+            "grants.sockets: a module has no way to open a socket: WASI preview 1 has none; remove the grant, or build"
+            " a component"
+        ),
+    ]
+    denying = policy({"sockets": {"deny": ["10.0.0.0/8"]}})
+    assert plan(denying, facts=module(FD_WRITE)).sockets is None
+
+
+def test_a_hostile_import_of_a_module() -> None:
+    """What a module's import is called is short and in quotes where a refusal names it."""
+    facts = module("env \x1b[2J\n" + "x" * 9000)
+    (sentence,) = objections(policy(), facts=facts)
+    assert sentence.partition(": env is ")[0] == "source: the module imports 'env.\\x1b[2J\\n" + "x" * 88 + "...'"
+
+
+def test_what_a_plan_says_of_a_module() -> None:
+    """Where a sentence is about the guest itself, a module is called one."""
+    host = dataclasses.replace(tree("/p"), source=("/p/c.wasm",), files={"b": File(real="/p/c.wasm", kind="file")})
+    grants = {
+        "filesystem": [directory("/p", "/p", "write")],
+        "stdio": {"stderr": {"file": "b"}},
+        "arguments": "inherit",
+    }
+    tail = "which the guest could change for the next run; grant a directory without it, or `except` it"
+    assert objections(policy(grants), mounted(host, "/p", kernel="proc"), module(FD_WRITE), arguments=["\udcff"]) == [
+        (
+            "grants.filesystem[0].host: /p is on proc, an interface of the kernel, through which a module could"
+            " read or change this and other processes; copy what it needs into a directory of its own"
+        ),
+        (
+            "grants.filesystem[0].access: writable, and it holds the module's own file, /p/c.wasm,"
+            f" {tail}, or pin its `digest`"
+        ),
+        "grants.stdio.stderr: /p/c.wasm is the module's own file, which the output would overwrite",
+        (
+            "grants.stdio.stderr: /p/c.wasm lies in a directory that the guest may write (/p), so the guest could"
+            " change it"
+        ),
+        "grants.arguments: an argument is not text that a module can be given",
     ]
 
 
@@ -435,6 +550,12 @@ def test_whose_fault_it_is() -> None:
     assert caught.value.about == "component"
     with pytest.raises(PlanError) as caught:
         plan(policy(), facts=component("acme:x/y@1.0.0"), arguments=["a"])
+    assert caught.value.about == "policy"
+    with pytest.raises(PlanError) as caught:
+        plan(policy(), facts=module("env f"))
+    assert caught.value.about == "component"
+    with pytest.raises(PlanError) as caught:
+        plan(policy({"sockets": {"dns": ["a.b"]}}), facts=module(FD_WRITE))
     assert caught.value.about == "policy"
 
 

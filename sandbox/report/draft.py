@@ -1,14 +1,15 @@
-"""A least-privilege policy for a component: nothing granted, and everything its imports could use in comments."""
+"""A least-privilege policy for a guest: nothing granted, and everything its imports could use in comments."""
 
 from __future__ import annotations
 
 import re
 
+from sandbox import preview1
 from sandbox.audit.quote import yaml_scalar
 from sandbox.component import Facts
 from sandbox.policy.model import Limits
 from sandbox.report.text import escape
-from sandbox.wasi import Known, Refused, classify
+from sandbox.wasi import Family, Known, Refused, classify
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 _MAX_SHOWN = 100
@@ -22,23 +23,19 @@ def suggest_name(path: str) -> str:
 
 
 def draft_policy(facts: Facts, source: str, name: str) -> str:
-    """A valid policy in YAML for the component of ``facts``.
+    """A valid policy in YAML for the component or module of ``facts``.
 
     ``source`` is its path relative to the policy file; ``name`` is what the policy calls it (``suggest_name``).
-    Raises ``ValueError`` with a sentence where no valid policy can say these, and for a core module.
+    Raises ``ValueError`` with a sentence where no valid policy can say these.
     """
-    if facts.kind != "component":
-        raise ValueError("a policy is for components, and this is a core module; `jco new` makes a component of it")
     if not _NAME.fullmatch(name):
         raise ValueError("the component's name consists of 1 to 63 of a-z, 0-9, _ and -, and begins with a-z or 0-9")
+    attempt = "each attempt to use what is not granted"
     lines = [
         "# yaml-language-server: $schema=policy.schema.json",
-        "# Nothing is granted yet: each attempt to use what is not granted fails for the component and is recorded.",
+        f"# Nothing is granted yet: {attempt} fails for the {facts.kind} and is recorded.",
+        *_warnings(facts),
     ]
-    for item in facts.imports:
-        verdict = classify(item.name)
-        if isinstance(verdict, Refused):
-            lines.append(f"# It cannot run here: it imports {_cut(escape(item.name))}, and {verdict.reason}.")
     lines += [
         "version: 1",
         "components:",
@@ -61,13 +58,56 @@ def draft_policy(facts: Facts, source: str, name: str) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _offers(facts: Facts) -> list[str]:
-    """The grants that the imports ask for, each as YAML with a word on it."""
+def _warnings(facts: Facts) -> list[str]:
+    """Comments on what no grant can give."""
+    if facts.kind == "module":
+        lines = [f"# It cannot run here: it {sentence}." for sentence in preview1.objections(facts)]
+        sockets = [name for name in preview1.imported(facts) if "sockets" in preview1.FUNCTIONS[name].families]
+        if sockets:
+            lines += [
+                f"# No grant serves {', '.join(sockets)}: a module cannot open a socket.",
+                "# Each call fails for the module and is recorded.",
+            ]
+        return lines
+    return [
+        f"# It cannot run here: it imports {_cut(escape(item.name))}, and {verdict.reason}."
+        for item in facts.imports
+        if isinstance(verdict := classify(item.name), Refused)
+    ]
+
+
+def _used(facts: Facts) -> set[str]:
+    """The interfaces of WASI 0.2 that the imports are, or that give a module what its imports do."""
     used: set[str] = set()
+    if facts.kind == "module":
+        for name in preview1.imported(facts):
+            used.update(_LIKE.get(name) or _FAMILY_LIKE.get(preview1.FUNCTIONS[name].families, ()))
+        return used
     for item in facts.imports:
         verdict = classify(item.name)
         if isinstance(verdict, Known):
             used.add(f"{verdict.interface.package}/{verdict.interface.name}")
+    # One interface hands both out.
+    return used | ({"environment", "arguments"} if "cli/environment" in used else set())
+
+
+_LIKE = {
+    "fd_read": ("cli/stdin",),
+    "fd_write": ("cli/stdout", "cli/stderr"),
+    "poll_oneoff": ("clocks/monotonic-clock",),
+}
+_FAMILY_LIKE: dict[tuple[Family, ...], tuple[str, ...]] = {
+    ("filesystem",): ("filesystem/types",),
+    ("environment",): ("environment",),
+    ("arguments",): ("arguments",),
+    ("clocks",): ("clocks/wall-clock", "clocks/monotonic-clock"),
+    ("random",): ("random/random",),
+}
+
+
+def _offers(facts: Facts) -> list[str]:
+    """The grants that the imports ask for, each as YAML with a word on it."""
+    used = _used(facts)
     offers: list[tuple[str, str]] = []
     if used & {"filesystem/types", "filesystem/preopens"}:
         offers += [
@@ -78,11 +118,10 @@ def _offers(facts: Facts) -> list[str]:
     if streams:
         grants = ", ".join(f"{stream}: inherit" for stream in streams)
         offers.append((f"stdio: {{{grants}}}", "inherit, discard, capture or {file: path}"))
-    if "cli/environment" in used:
-        offers += [
-            ("environment: {set: {TZ: UTC}}", "these alone; {inherit: [LANG]} passes the caller's"),
-            ("arguments: inherit", "what the caller writes after --"),
-        ]
+    if "environment" in used:
+        offers.append(("environment: {set: {TZ: UTC}}", "these alone; {inherit: [LANG]} passes the caller's"))
+    if "arguments" in used:
+        offers.append(("arguments: inherit", "what the caller writes after --"))
     clocks = [clock for clock in ("wall", "monotonic") if f"clocks/{clock}-clock" in used]
     if clocks:
         grants = ", ".join(f"{clock}: real" for clock in clocks)

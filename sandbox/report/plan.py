@@ -16,6 +16,7 @@ def plan_text(plan: Plan) -> str:
         f"{escape(plan.component)}  {escape(plan.source)}",
         f"  digest       {plan.digest} ({plan.size:,} bytes)",
         f"  policy       {escape(plan.policy)} ({plan.policy_digest})",
+        *([f"  kind         {_kind(plan)}"] if plan.kind == "module" else []),
         "",
         "It gets:",
     ]
@@ -32,7 +33,7 @@ def plan_text(plan: Plan) -> str:
         f"  clocks       wall {plan.wall or 'frozen, not granted'}; monotonic {plan.monotonic or 'frozen, not granted'}"
     )
     lines.append(f"  random       {_random(plan)}")
-    network = ["none"] if plan.sockets is None else list(_network(plan.sockets))
+    network = [_no_network(plan)] if plan.sockets is None else list(_network(plan.sockets))
     lines += [f"  {'' if number else 'network':<12} {line}" for number, line in enumerate(network)]
     lines += ["", "Bounds:"]
     lines.append(f"  memory       {_size(limits.memory)}, over all memories and tables")
@@ -57,6 +58,17 @@ def plan_text(plan: Plan) -> str:
     }
     lines += [f"  {name:<44} {words[by]}" for name, by in plan.interfaces] or ["  nothing"]
     return "\n".join(lines) + "\n"
+
+
+def _kind(plan: Plan) -> str:
+    what = "module of WASI preview 1" if plan.interfaces else "module without WASI"
+    if plan.run is not None:
+        return f"{what}, a command ({plan.run})"
+    return f"{what}, {'a reactor (_initialize comes before any call)' if plan.initialize else 'no command'}"
+
+
+def _no_network(plan: Plan) -> str:
+    return "none" if plan.kind == "component" else "none: a module cannot open a socket"
 
 
 def _size(size: int) -> str:
@@ -150,6 +162,8 @@ def _arguments(plan: Plan) -> str:
 
 
 def _random(plan: Plan) -> str:
+    if plan.random == "denied" and plan.kind == "module":
+        return "not granted: a call that takes random numbers traps"
     if plan.random == "denied":
         return "not granted: secure numbers trap, insecure ones are always the same"
     return "secure" if plan.random == "secure" else f"seeded with {plan.seed}"

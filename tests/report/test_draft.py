@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sandbox.component import Export, Facts, Import
+from sandbox.component import Export, Facts, Import, ModuleFacts
 from sandbox.policy.load import load_policy
 from sandbox.policy.model import (
     Arguments,
@@ -25,6 +25,7 @@ from sandbox.policy.model import (
     Stdio,
     Stream,
 )
+from sandbox.preview1 import FUNCTIONS, MODULE
 from sandbox.report.draft import draft_policy, suggest_name
 from sandbox.wasi import known_interfaces
 
@@ -72,6 +73,16 @@ def facts(*imports: str, **changes: Any) -> Facts:
     return Facts(**(values | changes))
 
 
+def module(*functions: str, foreign: tuple[Import, ...] = ()) -> Facts:
+    """A module that imports functions of preview 1, and what else is ``foreign``."""
+    return facts(
+        kind="module",
+        imports=(*(Import(name=name, kind="func", module=MODULE) for name in functions), *foreign),
+        exports=(Export(name="memory", kind="memory"), Export(name="_start", kind="func")),
+        module=ModuleFacts(memory="plain", start=False),
+    )
+
+
 def load(directory: Path, text: str) -> ComponentPolicy:
     path = directory / "policy.yaml"
     path.write_text(text, encoding="utf-8")
@@ -101,6 +112,74 @@ components:
     limits: {{deadline: 60s, memory: 512MiB, output: 64MiB, disk: 256MiB, handles: 256}}
 """
     )
+
+
+def test_the_draft_of_a_module() -> None:
+    """A module is offered what its functions ask for; sockets, which no grant gives, are told in a comment."""
+    assert (
+        draft_policy(module(*FUNCTIONS), "app.wasm", "app")
+        == f"""\
+# yaml-language-server: $schema=policy.schema.json
+# Nothing is granted yet: each attempt to use what is not granted fails for the module and is recorded.
+# No grant serves sock_accept, sock_recv, sock_send, sock_shutdown: a module cannot open a socket.
+# Each call fails for the module and is recorded.
+version: 1
+components:
+  app:
+    source: app.wasm
+    digest: {DIGEST} # any other binary is refused
+    grants: # its imports could use what follows; take the # away to grant it
+      # filesystem:                                               # what lies below these directories
+      #   - {{host: ./data, guest: /data, access: read}}            # or access: write, which includes read
+      # stdio: {{stdin: inherit, stdout: inherit, stderr: inherit}} # inherit, discard, capture or {{file: path}}
+      # environment: {{set: {{TZ: UTC}}}}                             # these alone; {{inherit: [LANG]}} passes the \
+caller's
+      # arguments: inherit                                        # what the caller writes after --
+      # clocks: {{wall: real, monotonic: real}}                     # the time: real, coarse or frozen
+      # random: secure                                            # {{seed: 1}} gives the same numbers each run
+    # The defaults; lower them to what it needs.
+    limits: {{deadline: 60s, memory: 512MiB, output: 64MiB, disk: 256MiB, handles: 256}}
+"""
+    )
+
+
+@pytest.mark.parametrize(
+    ("function", "offered"),
+    [
+        ("path_open", ["filesystem:", "  - {host: ./data, guest: /data, access: read}"]),
+        ("fd_prestat_get", ["filesystem:", "  - {host: ./data, guest: /data, access: read}"]),
+        ("fd_read", ["stdio: {stdin: inherit}"]),
+        ("fd_write", ["stdio: {stdout: inherit, stderr: inherit}"]),
+        ("environ_get", ["environment: {set: {TZ: UTC}}"]),
+        ("args_sizes_get", ["arguments: inherit"]),
+        ("clock_time_get", ["clocks: {wall: real, monotonic: real}"]),
+        ("poll_oneoff", ["clocks: {monotonic: real}"]),
+        ("random_get", ["random: secure"]),
+        ("fd_close", []),
+        ("proc_exit", []),
+        ("sock_accept", []),
+    ],
+)
+def test_what_a_function_of_preview_1_is_offered(function: str, offered: list[str]) -> None:
+    """Each function brings the grant that it needs into the draft, and no other."""
+    lines = draft_policy(module(function), "app.wasm", "app").splitlines()
+    comments = [line.removeprefix("      # ") for line in lines if line.startswith("      # ")]
+    assert [line.rpartition(" # ")[0].rstrip() for line in comments] == offered
+    assert ("    grants: {} # its imports ask for nothing that a policy grants" in lines) == (not offered)
+
+
+def test_a_module_that_cannot_run_is_told(tmp_path: Path) -> None:
+    """Only the first import that nothing serves stands in a comment, which its name cannot leave."""
+    foreign = tuple(Import(name="evil\nversion: 2\n#", kind="func", module=name) for name in ("host", "env"))
+    text = draft_policy(module("fd_write", foreign=foreign), "app.wasm", "app")
+    assert text.splitlines()[2:4] == [
+        (
+            "# It cannot run here: it imports 'host.evil\\nversion: 2\\n#' (and 1 more that nothing serves): only the"
+            " functions of wasi_snapshot_preview1 are served; rebuild it for wasm32-wasip1."
+        ),
+        "version: 1",
+    ]
+    assert load(tmp_path, text).grants == Grants()
 
 
 @pytest.mark.parametrize("imports", [(), SERVED])
@@ -163,12 +242,6 @@ def test_imports_that_nothing_serves_are_told(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "source", "name", "message"),
     [
-        (
-            {"kind": "module"},
-            "app.wasm",
-            "app",
-            "a policy is for components, and this is a core module; `jco new` makes a component of it",
-        ),
         (
             {},
             "app.wasm",

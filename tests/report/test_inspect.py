@@ -1,4 +1,4 @@
-"""What `inspect` shows of a component, as text and as data."""
+"""What `inspect` shows of a component or a module, as text and as data."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sandbox.component import Export, Facts, Import
+from sandbox.component import Export, Facts, Import, MemoryKind, ModuleFacts
+from sandbox.preview1 import FUNCTIONS, MODULE
 from sandbox.report.inspect import inspect_data, inspect_text
 
 DIGEST = "sha256:" + "0123456789abcdef" * 4
@@ -28,6 +29,17 @@ def facts(**changes: Any) -> Facts:
         "exports": (Export(name="wasi:cli/run@0.2.3", kind="instance"),),
     }
     return Facts(**(values | changes))
+
+
+def module(*functions: str, foreign: tuple[Import, ...] = (), memory: MemoryKind = "plain", **changes: Any) -> Facts:
+    """A module that imports functions of preview 1, and what else is ``foreign``."""
+    values: dict[str, Any] = {
+        "kind": "module",
+        "imports": (*(Import(name=name, kind="func", module=MODULE) for name in functions), *foreign),
+        "exports": (Export(name="memory", kind="memory"), Export(name="_start", kind="func")),
+        "module": ModuleFacts(memory=memory, start=False),
+    }
+    return facts(**(values | changes))
 
 
 def test_a_command() -> None:
@@ -92,31 +104,119 @@ It cannot run here:
     )
 
 
-def test_a_core_module() -> None:
-    """A core module shows its imports by both names and says how to make a component of it."""
+def test_a_module_of_preview_1() -> None:
+    """A module shows the functions that it imports, a line a family, with what they are for."""
     shown = inspect_text(
-        facts(
-            kind="module",
-            size=1,
-            imports=(Import(name="fd_write", kind="func", module="wasi_snapshot_preview1"),),
-            exports=(Export(name="_start", kind="func"),),
+        module(
+            *("proc_exit", "random_get", "fd_write", "clock_time_get", "fd_close", "environ_sizes_get"),
+            *("environ_get", "poll_oneoff", "path_unlink_file", "path_open", "fd_read", "args_get", "fd_read"),
         )
     )
     assert (
         shown
         == f"""\
-{DIGEST}  not a component
-app.wasm: a core module, 1 byte
+{DIGEST}  filesystem, stdio, environment, arguments, clocks, random
+app.wasm: a module of WASI preview 1, a command (_start), 21724 bytes
 
-imports
-  wasi_snapshot_preview1 fd_write  func
+imports, what a policy grants them under, what they are for
+  filesystem   opens, reads, changes, lists and removes files: path_open, path_unlink_file
+  stdio        reads and writes the standard streams, and what it opened: fd_read, fd_write
+  environment  reads all environment variables: environ_get, environ_sizes_get
+  arguments    reads its arguments: args_get
+  clocks       reads clocks and waits: clock_time_get, poll_oneoff
+  random       takes secure random numbers, for keys among others: random_get
+  -            reaches nothing by itself: fd_close, proc_exit
 
-exports
-  _start  func
-
-It cannot run here as it is: a core module is made into a component with `jco new`.
+It can run here.
 """
     )
+
+
+def test_every_function_of_preview_1_stands_in_one_line() -> None:
+    """Nothing that a module may import is left out, and each function is named once."""
+    lines = inspect_text(module(*FUNCTIONS)).splitlines()
+    rows = lines[lines.index("imports, what a policy grants them under, what they are for") + 1 :]
+    shown = [name for row in rows[: rows.index("")] for name in row.partition(": ")[2].split(", ")]
+    assert shown == list(FUNCTIONS)
+
+
+def test_a_reactor_and_its_functions() -> None:
+    """A module that is called shows its functions; sockets are told to be beyond every grant."""
+    exports = (*(Export(name=name, kind="func") for name in ("_initialize", "add", "x\x1b")), Export("t", "table"))
+    shown = inspect_text(module("fd_write", "sock_send", "sock_recv", exports=exports, size=1))
+    assert (
+        shown
+        == f"""\
+{DIGEST}  stdio, sockets
+app.wasm: a module of WASI preview 1, a reactor (_initialize), 1 byte
+
+imports, what a policy grants them under, what they are for
+  stdio    writes standard output, standard error and open files: fd_write
+  sockets  uses sockets that its host opened: sock_recv, sock_send
+
+exports that can be called
+  add
+  x\\x1b
+
+No grant serves sock_recv, sock_send: a module cannot open a socket.
+
+It can run here, by `sandbox call`.
+"""
+    )
+
+
+def test_modules_without_wasi() -> None:
+    """A module that imports nothing needs no WASI; one that does nothing either is told to be so."""
+    exports = (Export(name="memory", kind="memory"), Export(name="add", kind="func"))
+    assert (
+        inspect_text(module(exports=exports, memory="64-bit"))
+        == f"""\
+{DIGEST}  asks for nothing
+app.wasm: a module without WASI, no command, 21724 bytes
+
+exports that can be called
+  add
+
+It can run here, by `sandbox call`.
+"""
+    )
+    assert (
+        inspect_text(module(exports=(), memory="none"))
+        == f"""\
+{DIGEST}  asks for nothing
+app.wasm: a module without WASI, no command, 21724 bytes
+
+It exports nothing that can be run or called.
+"""
+    )
+
+
+def test_a_module_that_cannot_run() -> None:
+    """What nothing serves is named up to a few, and the first reason is told beside what is wrong with the memory."""
+    foreign = (
+        Import(name="f\n", kind="func", module="env"),
+        Import(name="fd_write", kind="func", module="wasi_unstable"),
+        *(Import(name=f"sock_{n}", kind="func", module=MODULE) for n in range(5)),
+    )
+    assert (
+        inspect_text(module("fd_close", foreign=foreign, memory="none"))
+        == f"""\
+{DIGEST}  asks for nothing
+app.wasm: a module of WASI preview 1, a command (_start), 21724 bytes
+
+imports, what a policy grants them under, what they are for
+  -        closes what is open: fd_close
+  refused  'env.f\\n', wasi_unstable.fd_write, {", ".join(f"{MODULE}.sock_{n}" for n in range(3))}, and 2 more
+
+It cannot run here:
+  it imports 'env.f\\n' (and 6 more that nothing serves): env is what another host gives (a page for Emscripten, say), \
+or what the linker did not find; rebuild it for wasm32-wasip1 with everything linked in
+  it exports no memory by the name of `memory`, which WASI preview 1 reads and writes; export its memory
+"""
+    )
+    lines = inspect_text(module(foreign=foreign[:2], exports=())).splitlines()
+    assert lines[1] == "app.wasm: a core module, no command, 21724 bytes"
+    assert lines[4] == "  refused  'env.f\\n', wasi_unstable.fd_write"
 
 
 def test_hostile_names_stay_on_their_line() -> None:
@@ -184,6 +284,58 @@ def test_the_data_of_a_command() -> None:
             },
         ],
         "exports": [{"name": "wasi:cli/run@0.2.3", "kind": "instance"}],
+        "module": None,
+    }
+
+
+def test_the_data_of_a_module() -> None:
+    """A module's imports have their two names; what is true of modules alone, and why one cannot run, stands apart."""
+    unstable = "wasi_unstable is the snapshot before preview 1; rebuild it for wasm32-wasip1"
+    shown = module(
+        "path_readlink",
+        foreign=(Import(name="fd_write", kind="func", module="wasi_unstable"),),
+        exports=(Export(name="_initialize", kind="func"), Export(name="add", kind="func")),
+        memory="shared",
+    )
+    assert inspect_data(shown) == {
+        "path": "app.wasm",
+        "kind": "module",
+        "size": 21724,
+        "digest": DIGEST,
+        "command": None,
+        "families": ["filesystem"],
+        "capabilities": ["filesystem.read"],
+        "imports": [
+            {
+                "module": "wasi_snapshot_preview1",
+                "name": "path_readlink",
+                "kind": "func",
+                "families": ["filesystem"],
+                "capabilities": ["filesystem.read"],
+                "meaning": "reads where a symbolic link points",
+                "refused": None,
+            },
+            {
+                "module": "wasi_unstable",
+                "name": "fd_write",
+                "kind": "func",
+                "families": [],
+                "capabilities": [],
+                "meaning": None,
+                "refused": unstable,
+            },
+        ],
+        "exports": [{"name": "_initialize", "kind": "func"}, {"name": "add", "kind": "func"}],
+        "module": {
+            "memory": "shared",
+            "start": False,
+            "initialize": True,
+            "callable": ["add"],
+            "refused": [
+                f"imports wasi_unstable.fd_write: {unstable}",
+                ("exports a memory that threads share, and WASI preview 1 knows no threads; rebuild it without them"),
+            ],
+        },
     }
 
 
@@ -195,3 +347,17 @@ def test_any_names_are_shown_safely(path: str, name: str, export: str) -> None:
     assert all(line.isprintable() for line in lines)
     assert [index for index, line in enumerate(lines) if not line] == [2, 5, 8, 11]
     assert json.loads(json.dumps(inspect_data(shown)))["imports"][0]["name"] == name
+
+
+@given(st.text(), st.text(), st.text(), st.text())
+def test_any_names_of_a_module_are_shown_safely(path: str, first: str, name: str, export: str) -> None:
+    """Whatever a module names, each line of the text is printable, their number is fixed, and the data is JSON."""
+    shown = module(
+        path=path,
+        foreign=(Import(name=f"{name}!", kind="func", module=first),),
+        exports=(Export(name=f"{export}!", kind="func"),),
+    )
+    lines = inspect_text(shown).split("\n")
+    assert all(line.isprintable() for line in lines)
+    assert [index for index, line in enumerate(lines) if not line] == [2, 5, 8, 11]
+    assert json.loads(json.dumps(inspect_data(shown)))["imports"][0]["name"] == f"{name}!"

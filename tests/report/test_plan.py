@@ -1,10 +1,10 @@
-"""The plan on a page: what ``--plan`` prints of the network."""
+"""The plan on a page: what ``--plan`` prints of the network, and of a module."""
 
 from __future__ import annotations
 
 import pytest
 
-from sandbox.component import Export, Facts, Import
+from sandbox.component import Export, Facts, Import, ModuleFacts
 from sandbox.host import Host
 from sandbox.plan import make_plan
 from sandbox.policy.load import parse_policy
@@ -99,3 +99,59 @@ def test_the_bounds_of_the_network() -> None:
         "  look-ups     2,000 a second, 100 bytes of names in all",
         "  events       1,000 refusals one by one, further ones counted",
     ]
+
+
+def page_of_module(*exports: str, imports: bool = True, grants: str = "{}") -> str:
+    policy = parse_policy(
+        f"version: 1\ncomponents: {{c: {{source: /c.wasm, grants: {grants}}}}}".encode(), file="p.yaml", directory="/p"
+    )
+    facts = Facts(
+        path="/c.wasm",
+        kind="module",
+        size=10,
+        digest="sha256:" + "a" * 64,
+        imports=(Import(name="fd_write", kind="func", module="wasi_snapshot_preview1"),) if imports else (),
+        exports=tuple(Export(name=name, kind="func") for name in exports),
+        module=ModuleFacts(memory="plain", start=False),
+    )
+    return plan_text(make_plan(policy, policy.components[0], facts, Host()))
+
+
+def test_a_module() -> None:
+    """The page of a module says what it is, and what preview 1 does where nothing is granted."""
+    page = page_of_module("_start", grants="{stdio: {stdout: inherit}}")
+    assert page.splitlines()[:1] + page.splitlines()[3:5] == [
+        "c  /c.wasm",
+        "  kind         module of WASI preview 1, a command (_start)",
+        "",
+    ]
+    assert part(page, "It gets") == [
+        "  files        none",
+        "  stdin        at its end, not granted",
+        "  stdout       the caller's",
+        "  stderr       thrown away, not granted",
+        "  environment  empty, not granted",
+        "  arguments    none, not granted",
+        "  clocks       wall frozen, not granted; monotonic frozen, not granted",
+        "  random       not granted: a call that takes random numbers traps",
+        "  network      none: a module cannot open a socket",
+    ]
+    assert part(page, "It imports") == ["  wasi_snapshot_preview1                       served through the guard"]
+    seeded = part(page_of_module("_start", grants="{random: {seed: 7}}"), "It gets")
+    assert seeded[7] == "  random       seeded with 7"
+
+
+@pytest.mark.parametrize(
+    ("exports", "imports", "kind"),
+    [
+        (("_start", "_initialize"), True, "module of WASI preview 1, a command (_start)"),
+        (("_initialize", "add"), True, "module of WASI preview 1, a reactor (_initialize comes before any call)"),
+        (("add",), True, "module of WASI preview 1, no command"),
+        (("add",), False, "module without WASI, no command"),
+    ],
+)
+def test_the_kind_of_a_module(exports: tuple[str, ...], imports: bool, kind: str) -> None:
+    """Commands, reactors and plain libraries are told apart; without imports nothing of WASI is served."""
+    page = page_of_module(*exports, imports=imports)
+    assert page.splitlines()[3] == f"  kind         {kind}"
+    assert part(page, "It imports")[0].split()[0] == ("wasi_snapshot_preview1" if imports else "nothing")
