@@ -5,6 +5,8 @@
 of names for flags; the name for an enum. Variants, options and results are their bare payload (``None`` without one)
 where wasmtime-py can tell the cases apart by class, else ``Variant(tag, payload)``.
 
+``parse_numbers`` and ``format_numbers`` do the same for a core function, by the names of its types.
+
 Two departures from the reference implementation: a finite number that no ``f32`` or ``f64`` can hold is an error and
 not infinity, and every character that a terminal could act on is written as an escape.
 """
@@ -73,27 +75,26 @@ def parse_arguments(texts: Sequence[str], params: Sequence[tuple[str, wt.ValType
 
     Options at the end may be left out and are ``none``. Raises ``WaveError`` naming the parameter.
     """
-    shapes = [(name, _shape(ty)) for name, ty in params]
-    signature = "(" + ", ".join(f"{name}: {shape.text}" for name, shape in shapes) + ")"
-    if len(texts) > len(shapes):
-        raise WaveError(f"{_count(len(texts))} given, the function takes {_count(len(shapes))}: {_cut(signature)}")
-    values = []
-    for index, (name, shape) in enumerate(shapes):
-        if index < len(texts):
-            try:
-                values.append(_parse_argument(texts[index], shape))
-            except WaveError as error:
-                raise WaveError(f"argument {index + 1}, {name}: {error.message}", error.text, error.position) from None
-        elif all(later.kind == "option" for _, later in shapes[index:]):
-            values.append(_choose(shape, 0, None))
-        else:
-            raise WaveError(f"{_count(len(texts))} given, the function takes {_count(len(shapes))}: {_cut(signature)}")
-    return values
+    return _arguments(texts, [(name, _shape(ty)) for name, ty in params])
+
+
+def parse_numbers(texts: Sequence[str], types: Sequence[str]) -> list[Any]:
+    """One value for each parameter of a core function: ``types`` are ``i32``, ``i64``, ``f32`` and ``f64``.
+
+    An integer may be written with a sign or without one. Raises ``WaveError`` naming the parameter by its place.
+    """
+    return _arguments(texts, [("", _NUMBERS[t]) for t in types])
 
 
 def format(value: Any, type: wt.ValType) -> str:  # noqa: A001, A002
     """``value`` of ``type`` as WAVE on one line; ``parse`` gives it back. Raises ``WaveError`` where it is none."""
     return "".join(_format(value, _shape(type)))
+
+
+def format_numbers(values: Sequence[Any], types: Sequence[str]) -> str:
+    """The results of a core function: nothing, a number, or several as a tuple; integers have a sign."""
+    texts = ["".join(_format(v, _NUMBERS[t])) for v, t in zip(values, types, strict=True)]
+    return "".join(texts) if len(texts) < 2 else f"({', '.join(texts)})"
 
 
 def describe(type: wt.ValType) -> str:  # noqa: A002
@@ -124,6 +125,16 @@ def _integers() -> dict[str, tuple[int, int]]:
 
 
 _INTEGERS = _integers()
+_NUMBERS = {
+    **{
+        f"i{bits}": _Shape(
+            kind="int", text=f"i{bits}", low=-(1 << bits - 1), high=(1 << bits) - 1, classes=frozenset({int})
+        )
+        for bits in (32, 64)
+    },
+    **{f"f{bits}": _Shape(kind="float", text=f"f{bits}", high=bits, classes=frozenset({float})) for bits in (32, 64)},
+}
+"""Values of core WebAssembly. Its integers have a sign or not as an instruction takes them."""
 _HANDLES = {
     "OwnType": "a resource handle",
     "BorrowType": "a resource handle",
@@ -212,6 +223,26 @@ def _shape(ty: wt.ValType) -> _Shape:
 
 def _case_classes(part: _Shape | None) -> frozenset[type]:
     return frozenset({object}) if part is None else part.classes
+
+
+def _arguments(texts: Sequence[str], shapes: Sequence[tuple[str, _Shape]]) -> list[Any]:
+    """One value for each parameter; a parameter of a core function has no name."""
+    signature = "(" + ", ".join(f"{name}: {shape.text}" if name else shape.text for name, shape in shapes) + ")"
+    if len(texts) > len(shapes):
+        raise WaveError(f"{_count(len(texts))} given, the function takes {_count(len(shapes))}: {_cut(signature)}")
+    values = []
+    for index, (name, shape) in enumerate(shapes):
+        if index < len(texts):
+            try:
+                values.append(_parse_argument(texts[index], shape))
+            except WaveError as error:
+                place = f"argument {index + 1}, {name}" if name else f"argument {index + 1}"
+                raise WaveError(f"{place}: {error.message}", error.text, error.position) from None
+        elif all(later.kind == "option" for _, later in shapes[index:]):
+            values.append(_choose(shape, 0, None))
+        else:
+            raise WaveError(f"{_count(len(texts))} given, the function takes {_count(len(shapes))}: {_cut(signature)}")
+    return values
 
 
 def _parse(text: str, shape: _Shape) -> Any:
@@ -313,7 +344,8 @@ class _Parser:
 
     def parse_int(self, shape: _Shape) -> int:
         word = self.word()
-        span = f"a {shape.text} from {shape.low} to {shape.high}"
+        article = "an" if shape.text.startswith("i") else "a"
+        span = f"{article} {shape.text} from {shape.low} to {shape.high}"
         if not _INTEGER.fullmatch(word):
             self.fail(f"expected {span}, found {self.found()}")
         # 64 bits have 20 digits; Python refuses to convert some thousands.

@@ -14,7 +14,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from wasmtime import component as wt
 
-from sandbox.wave import WaveError, describe, format, parse, parse_argument, parse_arguments  # noqa: A004
+from sandbox.wave import (
+    WaveError,
+    describe,
+    format,  # noqa: A004
+    format_numbers,
+    parse,
+    parse_argument,
+    parse_arguments,
+    parse_numbers,
+)
 
 
 @cache
@@ -474,3 +483,67 @@ def test_wasmtime_passes_the_values(ty: str, flat: str, texts: list[str]) -> Non
         echo.post_return(store)
     assert out == texts
     assert [format(value, val(ty)) for value in seen] == texts
+
+
+@pytest.mark.parametrize(
+    ("type_", "text", "value"),
+    [
+        ("i32", "4294967295", 4294967295),
+        ("i32", "-2147483648", -2147483648),
+        ("i64", "18446744073709551615", (1 << 64) - 1),
+        ("i64", " -9223372036854775808 ", -(1 << 63)),
+        ("f32", "0.1", struct.unpack("<f", struct.pack("<f", 0.1))[0]),
+        ("f64", "0.1", 0.1),
+        ("f64", "-inf", float("-inf")),
+    ],
+)
+def test_core_numbers(type_: str, text: str, value: object) -> None:
+    """A core integer may be written with a sign or without one, a float as any."""
+    assert parse_numbers([text], [type_]) == [value]
+
+
+@pytest.mark.parametrize(
+    ("types", "texts", "message"),
+    [
+        (["i32", "f64"], ["1"], "1 argument given, the function takes 2 arguments: (i32, f64)"),
+        ([], ["1"], "1 argument given, the function takes 0 arguments: ()"),
+        (
+            ["f64", "i32"],
+            ["1", "-2147483649"],
+            (
+                "argument 2: out of range: expected an i32 from -2147483648 to 4294967295, found -2147483649"
+                "\n  -2147483649\n  ^"
+            ),
+        ),
+        (
+            ["i64"],
+            ["18446744073709551616"],
+            (
+                "argument 1: out of range: expected an i64 from -9223372036854775808 to 18446744073709551615,"
+                " found 18446744073709551616\n  18446744073709551616\n  ^"
+            ),
+        ),
+        (["f32"], ["1e39"], "argument 1: out of range: no f32 is as large as 1e39\n  1e39\n  ^"),
+        (["i32"], ["1.5"], "argument 1: expected an i32 from -2147483648 to 4294967295, found 1.5\n  1.5\n  ^"),
+    ],
+)
+def test_wrong_core_numbers(types: list[str], texts: list[str], message: str) -> None:
+    """A core parameter has no name: a message tells its place."""
+    with pytest.raises(WaveError) as caught:
+        parse_numbers(texts, types)
+    assert str(caught.value) == message
+
+
+@pytest.mark.parametrize(
+    ("values", "types", "text"),
+    [
+        ([], [], ""),
+        ([-1], ["i32"], "-1"),
+        ([0.10000000149011612], ["f32"], "0.1"),
+        ([float("nan")], ["f64"], "nan"),
+        ([1, -2, 0.5, 1e300], ["i32", "i64", "f32", "f64"], "(1, -2, 0.5, 1e+300)"),
+    ],
+)
+def test_core_results(values: list[object], types: list[str], text: str) -> None:
+    """No result is no text, one is itself, several are a tuple."""
+    assert format_numbers(values, types) == text

@@ -169,17 +169,17 @@ def _careful(name: str, function: Callable[..., Any], failed: Callable[[str, Exc
         try:
             return function(None, *arguments)
         except BaseException as error:  # noqa: BLE001
-            _tell(failed, name, error)
-            raise WasmtimeError(_trap(name)) from None
+            tell(failed, name, error)
+            raise WasmtimeError(trap_message(name)) from None
 
     return call
 
 
-def _trap(name: str) -> str:
+def trap_message(name: str) -> str:
     return f"the host's function {name} failed"
 
 
-def _tell(failed: Callable[[str, Exception], None], name: str, error: BaseException) -> None:
+def tell(failed: Callable[[str, Exception], None], name: str, error: BaseException) -> None:
     try:
         failed(name, error if isinstance(error, Exception) else RuntimeError(type(error).__name__))
     except BaseException:  # noqa: BLE001, S110 - there is nobody left to tell; the guest traps all the same
@@ -193,7 +193,7 @@ class _Bound:
 
     def __init__(self, name: str, function: Callable[..., Any], failed: Callable[[str, Exception], None]) -> None:
         self.name, self.function, self.failed = name, function, failed
-        self.trap = _trap(name).encode()
+        self.trap = trap_message(name).encode()
         # None of these until the first call tells.
         self.count = -1
         self.kinds = b""
@@ -225,7 +225,7 @@ class _Bound:
                 self.put(results, answer)
             return 0
         except BaseException as error:  # noqa: BLE001 - ctypes would print it, and answer something
-            _tell(self.failed, self.name, error)
+            tell(self.failed, self.name, error)
             return _new_error(self.trap)
 
     def _learn(self, address: int, given: int) -> None:

@@ -126,7 +126,7 @@ class Callbacks:
     ) -> tuple[int, str, str]:
         """Route a rename, or judge the target of a new symbolic link, which comes as ``path2``."""
         if self.sites[site][1].endswith(".symlink-at"):
-            return self._link(site, grant, base, path, path2)
+            return self.link(site, grant, base, path, path2)
         from sandbox.broker.paths import Denial
 
         found = self._router().rename(grant, _path(base), _path(path), _path(base2), _path(path2), intent)
@@ -136,7 +136,7 @@ class Callbacks:
             return DENY | found.error, "", ""
         return found[0].preopen, _bytes(found[0].path), _bytes(found[1].path)
 
-    def _link(self, site: int, grant: int, base: str, path: str, target: str) -> tuple[int, str, str]:
+    def link(self, site: int, grant: int, base: str, path: str, target: str) -> tuple[int, str, str]:
         routed = ord(self.configuration[2][grant]) & ROUTED
         if not routed and stays_below(_path(target)):
             return grant, path, target

@@ -11,6 +11,8 @@ from sandbox.audit.quote import yaml_scalar
 from sandbox.guard.sites import Reason, Site, site_from_data
 from sandbox.plan import Plan, Preopen
 
+MODULE = "wasi_snapshot_preview1"
+"""The interface of modules, without the time that importing their vocabulary takes."""
 NO_PREOPEN = 0xFFFF_FFFF
 
 FIXED = {
@@ -42,6 +44,8 @@ UNGRANTED = {
 
 NETWORK = {"sockets": "sockets are not granted", "dns": "looking up names is not granted"}
 """Where the policy grants nothing of the network; where it does, the broker says more."""
+NO_SOCKETS = "preview 1 opens no sockets, so there is none that this could be done with"
+"""Of a module: no policy could grant what it has no way to ask for."""
 NOT_YET = {
     "http": "HTTP is not granted, and no policy can grant it yet",
     "clocks": "time zones are served to no component",
@@ -76,6 +80,9 @@ class Explainer:
 
     def stream(self, name: str, time: float | None = None) -> Happening:
         """The first use of a standard stream that the policy does not grant."""
+        if self.plan.kind == "module":
+            function = "fd_read" if name == "stdin" else "fd_write"
+            return self._ungranted(Site(MODULE, function, f"stdio.{name}"), time)
         interfaces = [n for n, _ in self.plan.interfaces if n.startswith(f"wasi:cli/{name}@")]
         return self._ungranted(
             Site(interfaces[0] if interfaces else f"wasi:cli/{name}", f"get-{name}", f"stdio.{name}"), time
@@ -95,6 +102,9 @@ class Explainer:
         if site.function == "get-directories":
             return self._bound(site, time, "handles", None, None)
         family = site.capability.partition(".")[0]
+        if family == "sockets" and site.interface == MODULE:
+            line = self.plan.line(f"{self.root}.grants.sockets")
+            return self._happening(site, time, NO_SOCKETS, line)
         if family in NETWORK:
             resource, grant = _of_network(site, text, raw)
             reason = NETWORK[family]

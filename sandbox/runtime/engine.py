@@ -1,4 +1,4 @@
-"""What a compiled component depends on, so that one made otherwise is never taken for it."""
+"""What compiled code depends on, so that what was made otherwise is never taken for it."""
 
 from __future__ import annotations
 
@@ -27,8 +27,23 @@ def shape_of(plan: Plan) -> Shape:
 
 
 def compiled_key(plan: Plan) -> str:
-    """The name, in the cache, of ``plan``'s component compiled behind its guard."""
-    return _compiled_key(plan.digest, shape_of(plan), plan.limits.fuel is not None)
+    """The name, in the cache, of ``plan``'s component compiled behind its guard, or of its module compiled as it is."""
+    fuel = plan.limits.fuel is not None
+    if plan.kind == "module":
+        return _module_key(plan.digest, fuel)
+    return _compiled_key(plan.digest, shape_of(plan), fuel)
+
+
+@functools.lru_cache(maxsize=256)
+def _module_key(digest: str, fuel: bool) -> str:
+    # Neither the policy nor base and shim are in a module's code: it is compiled once for all of them.
+    return key("module", digest, fuel, library(), _sources(_MODULE_SOURCES), processor())
+
+
+@functools.lru_cache(maxsize=2)
+def shims_key(fuel: bool) -> str:
+    """The name, in the cache, of the base and the shim that any module runs between."""
+    return key("shims", fuel, library(), generator(), processor())
 
 
 @functools.lru_cache(maxsize=256)
@@ -38,15 +53,26 @@ def _compiled_key(digest: str, shape: Shape, fuel: bool) -> str:
 
 @functools.cache
 def generator() -> str:
-    """A digest of the guard generator's own sources: a guard of another version is another guard."""
+    """A digest of the guard generators' own sources: a guard of another version is another guard."""
+    names = []
+    for folder in ("guard", "guard/preview1"):
+        found = os.listdir(os.path.join(_ROOT, folder))
+        names += sorted(f"{folder}/{name}" for name in found if name.endswith(".py"))
+    return _sources((*names, "component.py", "preview1.py"))
+
+
+_ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+_MODULE_SOURCES = ("component.py", "guard/preview1/start.py", "runtime/signatures.py")
+"""What changes a module before it is compiled, and what is kept beside its code."""
+
+
+def _sources(paths: tuple[str, ...]) -> str:
+    """A digest of files of this package."""
     digest = hashlib.sha256()
-    root = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-    guard = os.path.join(root, "guard")
-    names = sorted(name for name in os.listdir(guard) if name.endswith(".py"))
-    for path in [*(os.path.join(guard, name) for name in names), os.path.join(root, "component.py")]:
-        with open(path, "rb") as file:
+    for path in paths:
+        with open(os.path.join(_ROOT, path), "rb") as file:
             source = file.read()
-        digest.update(f"{os.path.basename(path)} {len(source)}\n".encode() + source)
+        digest.update(f"{path} {len(source)}\n".encode() + source)
     return digest.hexdigest()
 
 

@@ -166,10 +166,15 @@ def check_streams(plan: Plan, sink: Sink | None) -> None:
 def resolve_call(plan: Plan, name: str, arguments: Sequence[str]) -> Call:
     """The export that ``name`` means: ``operations.add``, ``add`` or ``ns:package/interface@1.0.0#add``.
 
-    The first is a function of an interface by the interface's last name, the second one of the component itself.
+    The first is a function of an interface by the interface's last name, the second one of the component itself. In a
+    module, where any name may be a function's, it is just that.
     Raises ``UsageError`` where the component exports nothing of that name, or several things.
     """
     exports = [e.partition(" ")[::2] for e in plan.exports]
+    if plan.kind == "module":
+        if ("func", name) in exports:
+            return Call(interface=None, function=name, arguments=tuple(arguments), shown=name)
+        raise UsageError(f"the module exports no function {name!r}; it exports {_listed(exports)}")
     if "#" in name:
         interface, _, function = name.partition("#")
         if ("instance", interface) in exports:
@@ -206,8 +211,9 @@ def execute(
 ) -> tuple[Outcome, bool]:
     """Run a plan in ``worker``: the outcome, and whether the worker can take another run. Raises ``UsageError``."""
     if call is None and plan.run is None:
+        command = "_start" if plan.kind == "module" else "wasi:cli/run"
         raise UsageError(
-            f"{plan.source} is no command (it does not export wasi:cli/run); call one of its functions instead"
+            f"{plan.source} is no command (it does not export {command}); call one of its functions instead"
         )
     check_streams(plan, sink)
     trail = Trail(

@@ -25,7 +25,7 @@ from sandbox.guard.state import DECOY, HARD_LINKS, ROUTED
 from sandbox.plan import Plan
 from sandbox.runtime.cache import Cache
 from sandbox.runtime.denials import Explainer
-from sandbox.runtime.engine import compiled_key, shape_of
+from sandbox.runtime.engine import compiled_key, shape_of, shims_key
 from sandbox.runtime.outcome import How, Outcome, Status, Usage
 from sandbox.runtime.process import WorkerProcess
 from sandbox.runtime.stdio import Output, open_input
@@ -249,12 +249,20 @@ class Supervisor:
             (DECOY if p.decoy else 0) | (ROUTED if p.routed else 0) | (HARD_LINKS if p.hard_links else 0)
             for p in plan.preopens
         )
+        shape = shape_of(plan)
         return {
             "key": compiled_key(plan),
             "cache": self.cache.directory,
             "source": plan.source,
             "digest": plan.digest,
-            "shape": shape_of(plan).to_data(),
+            "kind": plan.kind,
+            "shape": shape.to_data(),
+            "shims": shims_key(limits.fuel is not None) if plan.kind == "module" else None,
+            "wall": shape.wall,
+            "monotonic": shape.monotonic,
+            "random": shape.random,
+            "counts_writes": shape.counts_writes,
+            "initialize": plan.initialize,
             "decoy": decoy,
             "preopens": [{name: getattr(p, name) for name in p.__slots__} for p in plan.preopens],
             "flags": "".join(map(chr, flags)),
@@ -466,9 +474,13 @@ class Supervisor:
         return End("failed", f"the worker ended unexpectedly ({death}) while {self.phase}: {said or 'it said nothing'}")
 
     def _forget_compiled(self) -> None:
-        for suffix in (".sites", ".cwasm"):
+        names = [compiled_key(self.plan) + suffix for suffix in (".sites", ".module", ".cwasm")]
+        if self.plan.kind == "module":
+            shims = shims_key(self.plan.limits.fuel is not None)
+            names += [shims + suffix for suffix in (".shims", ".base.cwasm", ".shim.cwasm")]
+        for name in names:
             try:
-                os.unlink(self.cache.path(compiled_key(self.plan) + suffix))
+                os.unlink(self.cache.path(name))
             except OSError:
                 pass
 

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from sandbox.audit.events import Happening
-from sandbox.component import Export, Facts
+from sandbox.component import Export, Facts, Import, ModuleFacts
+from sandbox.guard.preview1.layout import SITES
 from sandbox.guard.sites import Site
 from sandbox.host import Host
 from sandbox.plan import Plan, make_plan
@@ -143,3 +144,80 @@ def test_bounds_that_no_worker_reports(name: Any, resource: Any) -> None:
     with pytest.raises(ValueError, match=r"^no bound that a worker reports$"):
         explainer.happening(["bound", NOW, site.to_data(), name, resource])
     assert explainer.bounds == set()
+
+
+def module_plan() -> Plan:
+    policy = parse_policy(POLICY.encode(), file="p.yaml", directory="/p")
+    facts = Facts(
+        path="/m.wasm",
+        kind="module",
+        size=10,
+        digest="sha256:" + "a" * 64,
+        imports=(Import("fd_write", "func", "wasi_snapshot_preview1"),),
+        exports=(Export("_start", "func"), Export("memory", "memory")),
+        module=ModuleFacts(memory="plain", start=False),
+    )
+    return make_plan(policy, policy.components[0], facts, Host())
+
+
+@pytest.mark.parametrize(
+    ("name", "function", "reason", "grant"),
+    [
+        ("stdin", "fd_read", "standard input is not granted; it is at its end", "stdio:\n  stdin: inherit"),
+        (
+            "stdout",
+            "fd_write",
+            "standard output is not granted; what is written is thrown away",
+            "stdio:\n  stdout: inherit",
+        ),
+        (
+            "stderr",
+            "fd_write",
+            "standard error is not granted; what is written is thrown away",
+            "stdio:\n  stderr: inherit",
+        ),
+    ],
+)
+def test_streams_of_a_module(name: str, function: str, reason: str, grant: str) -> None:
+    """The first use of a standard stream names the function that a module reads or writes with."""
+    assert Explainer(module_plan()).stream(name, NOW) == Happening(
+        name="denied",
+        component="app",
+        capability=f"stdio.{name}",
+        reason=reason,
+        interface="wasi_snapshot_preview1",
+        function=function,
+        line=4,
+        grant=grant,
+        time=NOW,
+    )
+
+
+def test_sockets_of_a_module() -> None:
+    """No grant is offered for what preview 1 has no way to ask for."""
+    site = next(s for s in SITES if s.function == "sock_accept")
+    assert Explainer(module_plan()).happening(["refused", NOW, site.to_data(), "", ""]) == Happening(
+        name="denied",
+        component="app",
+        capability="sockets",
+        reason="preview 1 opens no sockets, so there is none that this could be done with",
+        interface="wasi_snapshot_preview1",
+        function="sock_accept",
+        line=5,
+        time=NOW,
+    )
+
+
+def test_every_site_of_a_module_is_explained() -> None:
+    """Whatever a shim reports, the message becomes an event of its interface and function."""
+    explainer = Explainer(module_plan())
+    for site in SITES:
+        if site.capability.startswith("filesystem."):
+            message: list[Any] = ["denied", NOW, site.to_data(), 1, 0, "", "etc/passwd"]
+        else:
+            message = ["refused", NOW, site.to_data(), "", ""]
+        found = explainer.happening(message)
+        capability = "filesystem.read" if site.capability.startswith("filesystem.") else site.capability
+        assert (found.name, found.interface, found.function) == ("denied", "wasi_snapshot_preview1", site.function)
+        assert found.capability == capability
+        assert found.reason

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.component import ComponentError, Facts
+from sandbox.component import ComponentError, Export, Facts, ModuleFacts
 from sandbox.host import Host
 from sandbox.plan import Plan, make_plan
 from sandbox.policy.errors import PolicyError
@@ -23,7 +23,7 @@ LOADED = parse_policy(POLICY, file="p.yaml", directory="/p")
 def plan_with(*exports: tuple[str, str]) -> Plan:
     facts = Facts.from_data(
         {"path": "/a", "kind": "component", "size": 1, "digest": "sha256:" + "0" * 64, "imports": [],
-         "exports": [list(e) for e in exports]}
+         "exports": [list(e) for e in exports], "module": None}
     )  # fmt: skip
     return make_plan(LOADED, LOADED.components[0], facts, Host())
 
@@ -70,6 +70,36 @@ def test_nothing_to_call() -> None:
     with pytest.raises(UsageError) as caught:
         resolve_call(plan_with(), "f", [])
     assert str(caught.value) == "the component exports nothing called 'f'; it exports nothing that can be called"
+
+
+def module_with(*exports: str) -> Plan:
+    functions = tuple(Export(name, "func") for name in exports)
+    facts = Facts(
+        path="/m.wasm",
+        kind="module",
+        size=1,
+        digest="sha256:" + "0" * 64,
+        imports=(),
+        exports=(*functions, Export("memory", "memory")),
+        module=ModuleFacts(memory="plain", start=False),
+    )
+    return make_plan(LOADED, LOADED.components[0], facts, Host())
+
+
+@pytest.mark.parametrize("name", ["add", "io.read", "a:b/io#read", ""])
+def test_functions_of_a_module(name: str) -> None:
+    """Any name may be a function's, and is taken as it is."""
+    plan = module_with("_start", "_initialize", "add", "io.read", "a:b/io#read", "")
+    expected = Call(interface=None, function=name, arguments=("1",), shown=name)
+    assert resolve_call(plan, name, ["1"]) == expected
+
+
+@pytest.mark.parametrize("name", ["_start", "_initialize", "memory", "io.add", "io#add"])
+def test_what_is_no_function_of_a_module(name: str) -> None:
+    """What the sandbox itself calls cannot be called, nor what is no function."""
+    with pytest.raises(UsageError) as caught:
+        resolve_call(module_with("_start", "_initialize", "add", "b\x1b"), name, [])
+    assert str(caught.value) == f"the module exports no function {name!r}; it exports add, b\\x1b"
 
 
 def test_choice_of_a_component() -> None:

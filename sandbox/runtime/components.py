@@ -1,0 +1,146 @@
+"""Components in a worker: compiled behind their guard, instantiated, called."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from sandbox.runtime.callbacks import MAX_TEXT, Callbacks, UnfitError
+from sandbox.runtime.endings import Ended, are_sites, cause, usage, write_answer
+from sandbox.runtime.engines import Engines
+
+if TYPE_CHECKING:
+    from wasmtime import Store
+    from wasmtime import component as wasm
+
+
+class Guarded(NamedTuple):
+    """A compiled component behind its guard, and the sites that its guard speaks of."""
+
+    code: wasm.Component
+    sites: list[list[Any]]
+
+
+class Components:
+    """What a worker does with a job whose ``kind`` is ``component``."""
+
+    def __init__(self, engines: Engines, callbacks: Callbacks) -> None:
+        self.engines, self.callbacks = engines, callbacks
+        self.linkers: dict[bool, wasm.Linker] = {}
+
+    def linker(self, fuel: bool) -> wasm.Linker:
+        if fuel not in self.linkers:
+            from wasmtime import component as wasm
+
+            from sandbox.guard.sites import HOST_INSTANCE
+            from sandbox.runtime.binding import bind
+
+            linker = wasm.Linker(self.engines.engine(fuel))
+            linker.add_wasip2()
+            with linker.root() as root, root.add_instance(HOST_INSTANCE) as host:
+                for name, function in self.callbacks.functions().items():
+                    bind(host, name, function, self.callbacks.fault)
+            self.linkers[fuel] = linker
+        return self.linkers[fuel]
+
+    def cached(self, job: dict[str, Any]) -> Guarded | None:
+        """What the cache holds, unless it is damaged or was cut short."""
+        from wasmtime import WasmtimeError
+        from wasmtime import component as wasm
+
+        base = os.path.join(job["cache"], job["key"])
+        try:
+            with open(f"{base}.sites", "rb") as file:
+                data = json.loads(file.read())
+            sites, size = data["sites"], data["size"]
+            if os.stat(f"{base}.cwasm").st_size != size or not are_sites(sites):
+                return None
+            engine = self.engines.engine(job["fuel"] is not None)
+            return Guarded(wasm.Component.deserialize_file(engine, f"{base}.cwasm"), sites)
+        except (OSError, ValueError, KeyError, TypeError, WasmtimeError):
+            return None
+
+    def compile(self, job: dict[str, Any], data: bytes) -> Guarded:
+        from wasmtime import WasmtimeError
+        from wasmtime import component as wasm
+
+        from sandbox.component import ComponentError
+        from sandbox.guard.build import guard
+        from sandbox.guard.reflect import Unsupported
+        from sandbox.guard.shape import Shape
+        from sandbox.runtime.cache import Cache
+
+        shape = Shape(**{**job["shape"], "exports": tuple(job["shape"]["exports"])})
+        engine = self.engines.engine(job["fuel"] is not None)
+        try:
+            guarded = guard(engine, data, shape)
+            component = wasm.Component(engine, guarded.wasm)
+        except (Unsupported, ComponentError) as error:
+            raise UnfitError(f"{error}"[:MAX_TEXT]) from None
+        except WasmtimeError as error:
+            raise UnfitError(f"Wasmtime refuses the component: {cause(str(error))}") from None
+        sites = [s.to_data() for s in guarded.sites]
+        cache, compiled = Cache(job["cache"]), component.serialize()
+        # The sites come last: they say how large the other file is once it is whole.
+        if cache.write_bytes(f"{job['key']}.cwasm", compiled):
+            cache.write(f"{job['key']}.sites", {"size": len(compiled), "sites": sites})
+            cache.prune()
+        return Guarded(component, sites)
+
+    def prepare(self, fuel: bool) -> None:
+        """Make what a run needs and its guest is not charged with."""
+        self.linker(fuel)
+
+    def instantiate(self, job: dict[str, Any], store: Store, loaded: Guarded) -> wasm.Instance:
+        return self.linker(job["fuel"] is not None).instantiate(store, loaded.code)
+
+    def call(self, job: dict[str, Any], store: Store, instance: wasm.Instance, answer: int) -> Ended:
+        """Call ``run``, or a typed export; see ``_typed_call`` for ``answer``."""
+        if job["call"] is not None:
+            return _typed_call(job["call"], instance, store, answer)
+        run = _find(instance, store, job["run"], "run")
+        if run is None or not _is_run(run.type(store)):
+            return {"how": "refused", "reason": f"its {job['run']} has no function run: func() -> result"}
+        result = run(store)
+        return {"how": "exited", "status": int(getattr(result, "tag", "ok") != "ok")}
+
+
+def _typed_call(call: dict[str, Any], instance: wasm.Instance, store: Store, answer: int) -> Ended:
+    """Call a function with WAVE arguments; its result is written to ``answer`` in WAVE, whatever its size."""
+    from wasmtime.component import ResultType
+
+    from sandbox import wave
+
+    function = _find(instance, store, call["interface"], call["function"])
+    if function is None:
+        return usage(f"the component exports no function {call['shown']}")
+    type_ = function.type(store)
+    try:
+        values = wave.parse_arguments(call["arguments"], type_.params)
+    except wave.WaveError as error:
+        return usage(str(error))
+    result = function(store, *values)
+    try:
+        text = "" if type_.result is None else wave.format(result, type_.result)
+    except wave.WaveError as error:
+        return usage(str(error))
+    write_answer(answer, text)
+    # Wasmtime's binding gives some results without their case; WAVE tells it.
+    failed = isinstance(type_.result, ResultType) and text.startswith("err")
+    return {"how": "exited", "status": int(failed)}
+
+
+def _is_run(type_: wasm.FuncType) -> bool:
+    from wasmtime.component import ResultType
+
+    result = type_.result
+    return not type_.params and isinstance(result, ResultType) and result.ok is None and result.err is None
+
+
+def _find(instance: wasm.Instance, store: Store, interface: str | None, name: str) -> Any:
+    if interface is None:
+        return instance.get_func(store, name)
+    outer = instance.get_export_index(store, interface)
+    index = None if outer is None else instance.get_export_index(store, name, outer)
+    return None if index is None else instance.get_func(store, index)

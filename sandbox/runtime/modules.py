@@ -1,0 +1,343 @@
+"""Core modules in a worker: compiled as they are, instantiated between base and shim, called.
+
+A module that imports nothing of preview 1 is instantiated alone. Any other takes three instances: the base, whose
+functions it imports; the module; and the shim, which takes the module's memory and gives the base's functions their
+meaning. Only then is anything of the module's called (see ``sandbox.guard.preview1``).
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from wasmtime import Func, Instance, Linker, Module, WasmtimeError
+from wasmtime import _ffi as ffi
+from wasmtime._func import enter_wasm
+
+from sandbox.guard.preview1.layout import CONFIG, SITES, configuration
+from sandbox.guard.sites import HOST_INSTANCE
+from sandbox.preview1 import MODULE
+from sandbox.runtime.callbacks import MAX_TEXT, Callbacks, UnfitError
+from sandbox.runtime.core_binding import bind_core
+from sandbox.runtime.core_host import CoreHost
+from sandbox.runtime.endings import Ended, cause, usage, write_answer
+from sandbox.runtime.engines import Engines
+
+if TYPE_CHECKING:
+    from wasmtime import Store
+    from wasmtime._instance_pre import InstancePre
+
+NUMBERS = {
+    "i": ("i32", ffi.WASMTIME_I32),
+    "I": ("i64", ffi.WASMTIME_I64),
+    "f": ("f32", ffi.WASMTIME_F32),
+    "F": ("f64", ffi.WASMTIME_F64),
+}
+"""A value's type by its letter in a signature."""
+UNSPEAKABLE = {"v": "a v128", "r": "a reference"}
+PROCEDURE = ">"
+"""The signature of a function without parameters and results."""
+UNLIKE = "incompatible import type for "
+"""How Wasmtime begins to say that an import has another type."""
+SITE_DATA = [s.to_data() for s in SITES]
+
+
+class Name(NamedTuple):
+    """An export's name as the C API wants it."""
+
+    text: ctypes.Array[ctypes.c_char]
+    size: int
+
+
+class Guest(NamedTuple):
+    """A compiled module, and what has to be known of it to instantiate and to call it."""
+
+    code: Module
+    imports: list[Name]
+    """The functions of preview 1 that it imports, in order; nothing else is imported."""
+    start: str | None
+    """The export that its start function was given instead of a start section."""
+    signatures: dict[str, str]
+    """See ``signatures``."""
+
+    @property
+    def sites(self) -> list[list[Any]]:
+        return SITE_DATA if self.imports else []
+
+
+class Ready(NamedTuple):
+    """A guest that was instantiated, and can be called."""
+
+    guest: Guest
+    instance: Instance
+
+
+class Shims(NamedTuple):
+    """Base and shim, of which every guest has instances of its own."""
+
+    base: InstancePre
+    shim: Module
+
+
+MEMORY = Name(ctypes.create_string_buffer(b"memory"), 6)
+GUEST = Name(ctypes.create_string_buffer(b"guest"), 5)
+
+
+class Modules:
+    """What a worker does with a job whose ``kind`` is ``module``."""
+
+    def __init__(self, engines: Engines, callbacks: Callbacks) -> None:
+        self.engines, self.callbacks = engines, callbacks
+        self.host = CoreHost(callbacks)
+        self.linkers: dict[bool, Linker] = {}
+        self.shims: dict[bool, Shims] = {}
+
+    def linker(self, fuel: bool) -> Linker:
+        """What base and shim import that is not of a run; what is of a run replaces that of the run before."""
+        if fuel not in self.linkers:
+            linker = Linker(self.engines.engine(fuel))
+            linker.define_wasi()
+            for name, (parameters, returns, function) in self.host.functions().items():
+                bind_core(linker, HOST_INSTANCE, name, parameters, returns, function, self.callbacks.fault)
+            linker.allow_shadowing = True
+            self.linkers[fuel] = linker
+        return self.linkers[fuel]
+
+    # Compiled code.
+
+    def cached(self, job: dict[str, Any]) -> Guest | None:
+        """What the cache holds, with base and shim where it needs them, unless anything is missing or damaged."""
+        guest = self._cached_guest(job)
+        if guest is None or (guest.imports and not self._cached_shims(job)):
+            return None
+        return guest
+
+    def compile(self, job: dict[str, Any], data: bytes) -> Guest:
+        """Compile what the cache does not hold. Raises ``UnfitError``."""
+        guest = self._cached_guest(job) or self._compile_guest(job, data)
+        if guest.imports and not self._cached_shims(job):
+            self._compile_shims(job)
+        return guest
+
+    def _cached_guest(self, job: dict[str, Any]) -> Guest | None:
+        path = os.path.join(job["cache"], job["key"])
+        try:
+            with open(f"{path}.module", "rb") as file:
+                data = json.loads(file.read())
+            if os.stat(f"{path}.cwasm").st_size != data["size"]:
+                return None
+            names = [_name(n) for n in data["imports"]]
+            code = Module.deserialize_file(self.engines.engine(job["fuel"] is not None), f"{path}.cwasm")
+            return Guest(code, names, data["start"], data["signatures"])
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, WasmtimeError):
+            return None
+
+    def _compile_guest(self, job: dict[str, Any], data: bytes) -> Guest:
+        from sandbox.component import ComponentError
+        from sandbox.guard.preview1.start import without_start
+        from sandbox.runtime.cache import Cache
+        from sandbox.runtime.signatures import signatures
+
+        try:
+            whole, start = without_start(data)
+            code = Module(self.engines.engine(job["fuel"] is not None), whole)
+            known = signatures(whole)
+        except (ComponentError, ValueError) as error:
+            raise UnfitError(f"{error}"[:MAX_TEXT]) from None
+        except WasmtimeError as error:
+            raise UnfitError(f"Wasmtime refuses the module: {cause(str(error))}") from None
+        imports = [(i.module, i.name or "") for i in code.imports]
+        if any(module != MODULE for module, _ in imports):
+            raise UnfitError(f"the module imports something that is not of {MODULE}")
+        names = [name for _, name in imports]
+        cache, compiled = Cache(job["cache"]), code.serialize()
+        # What is known of it comes last: it says how large the other file is once it is whole.
+        if cache.write_bytes(f"{job['key']}.cwasm", compiled):
+            facts = {"size": len(compiled), "imports": names, "start": start, "signatures": known}
+            cache.write(f"{job['key']}.module", facts)
+            cache.prune()
+        return Guest(code, [_name(n) for n in names], start, known)
+
+    def _cached_shims(self, job: dict[str, Any]) -> bool:
+        """Whether base and shim are at hand, now that the cache was looked at."""
+        fuel = job["fuel"] is not None
+        if fuel in self.shims:
+            return True
+        path = os.path.join(job["cache"], job["shims"])
+        try:
+            with open(f"{path}.shims", "rb") as file:
+                sizes = json.loads(file.read())
+            found = []
+            for name in ("base", "shim"):
+                if os.stat(f"{path}.{name}.cwasm").st_size != sizes[name]:
+                    return False
+                found.append(Module.deserialize_file(self.engines.engine(fuel), f"{path}.{name}.cwasm"))
+        except (OSError, ValueError, KeyError, TypeError, WasmtimeError):
+            return False
+        self._keep_shims(fuel, *found)
+        return True
+
+    def _compile_shims(self, job: dict[str, Any]) -> None:
+        from sandbox.guard.preview1.base import base_text
+        from sandbox.guard.preview1.shim import shim_text
+        from sandbox.runtime.cache import Cache
+
+        fuel, cache, sizes, found = job["fuel"] is not None, Cache(job["cache"]), {}, []
+        for name, text in (("base", base_text()), ("shim", shim_text())):
+            code = Module(self.engines.engine(fuel), text)
+            compiled = code.serialize()
+            found.append(code)
+            if cache.write_bytes(f"{job['shims']}.{name}.cwasm", compiled):
+                sizes[name] = len(compiled)
+        if len(sizes) == len(found):
+            cache.write(f"{job['shims']}.shims", sizes)
+        self._keep_shims(fuel, *found)
+
+    def _keep_shims(self, fuel: bool, base: Module, shim: Module) -> None:
+        self.shims[fuel] = Shims(self.linker(fuel).instantiate_pre(base), shim)
+
+    # A run.
+
+    def prepare(self, fuel: bool) -> None:
+        """Make what a run needs and its guest is not charged with."""
+        self.linker(fuel)
+
+    def instantiate(self, job: dict[str, Any], store: Store, loaded: Guest) -> Ready:
+        """The guest's instance, with its start function run. Raises ``WasmtimeError``, ``Trap`` or ``UnfitError``."""
+        if loaded.imports:
+            instance = self._between(job, store, loaded)
+        else:
+            instance = _instance(store, loaded.code, None, 0)
+        if loaded.start is not None:
+            _invoke(store, _function(store, instance, _name(loaded.start)))
+        return Ready(loaded, instance)
+
+    def _between(self, job: dict[str, Any], store: Store, loaded: Guest) -> Instance:
+        """The guest's instance between base and shim."""
+        fuel = job["fuel"] is not None
+        shims, linker = self.shims[fuel], self.linker(fuel)
+        base = shims.base.instantiate(store)
+        memory = ffi.wasmtime_extern_t()
+        _get(store, base, MEMORY, memory)
+        self.host.memory.point(store, memory.of.memory)
+        self.host.memory.write(CONFIG, configuration(job))
+        count = len(loaded.imports)
+        imports = (ffi.wasmtime_extern_t * count)()
+        get, context, found = ffi.wasmtime_instance_export_get, store._context(), ctypes.byref(base._instance)
+        for number, name in enumerate(loaded.imports):
+            if not get(context, found, name.text, name.size, ctypes.byref(imports[number])):
+                raise UnfitError(f"{MODULE} has no {name.text.value.decode()!a}")
+        try:
+            instance = _instance(store, loaded.code, imports, count)
+        except WasmtimeError as error:
+            text = str(error)
+            if not text.startswith(UNLIKE):
+                raise
+            # It says which import that is: one that the base has, so the name is none of the guest's making.
+            raise UnfitError(f"{text.splitlines()[0]}: {cause(text)}"[:MAX_TEXT]) from None
+        own = ffi.wasmtime_extern_t()
+        _get(store, instance, MEMORY, own)
+        linker.define_instance(store, "base", base)
+        wrong: Any = ffi.wasmtime_linker_define(
+            linker.ptr(), store._context(), GUEST.text, GUEST.size, MEMORY.text, MEMORY.size, ctypes.byref(own)
+        )
+        if wrong:
+            raise WasmtimeError._from_ptr(wrong)
+        linker.instantiate(store, shims.shim)
+        return instance
+
+    def call(self, job: dict[str, Any], store: Store, instance: Ready, answer: int) -> Ended:
+        """Call ``_start``, or an exported function once the module is initialised; see ``_typed_call``."""
+        if job["call"] is None:
+            _procedure(store, instance, job["run"])
+            return {"how": "exited", "status": 0}
+        if job["initialize"]:
+            _procedure(store, instance, "_initialize")
+        return _typed_call(job["call"], instance, store, answer)
+
+
+def _name(text: str) -> Name:
+    data = text.encode()
+    return Name(ctypes.create_string_buffer(data), len(data))
+
+
+def _get(store: Store, instance: Instance, name: Name, item: ffi.wasmtime_extern_t) -> None:
+    """Have ``item`` be an export. Raises ``UnfitError`` where there is none."""
+    found = ffi.wasmtime_instance_export_get(
+        store._context(), ctypes.byref(instance._instance), name.text, name.size, ctypes.byref(item)
+    )
+    if not found:
+        raise UnfitError(f"there is no {name.text.value.decode()!a}")
+
+
+def _function(store: Store, instance: Instance, name: Name) -> Func:
+    """An exported function; none of the other exports is looked at, of which there may be thousands."""
+    item = ffi.wasmtime_extern_t()
+    _get(store, instance, name, item)
+    kind: Any = item.kind
+    if kind != ffi.WASMTIME_EXTERN_FUNC.value:
+        raise UnfitError(f"its {name.text.value.decode()!a} is no function")
+    return Func._from_raw(item.of.func)
+
+
+def _instance(store: Store, module: Module, imports: Any, count: int) -> Instance:
+    """``wasmtime.Instance``, of imports that are as the C API wants them."""
+    made = ffi.wasmtime_instance_t()
+    with enter_wasm(store) as trap:
+        error: Any = ffi.wasmtime_instance_new(store._context(), module.ptr(), imports, count, ctypes.byref(made), trap)
+        if error:
+            raise WasmtimeError._from_ptr(error)
+    return Instance._from_raw(made)
+
+
+def _invoke(store: Store, function: Func, given: Any = (), results: Any = ()) -> None:
+    """Call a function whose type is known, with values as the C API has them.
+
+    wasmtime-py asks for the type in each call, and cannot ask for every type.
+    """
+    with enter_wasm(store) as trap:
+        error: Any = ffi.wasmtime_func_call(
+            store._context(),
+            ctypes.byref(function._func),
+            given or None,
+            len(given),
+            results or None,
+            len(results),
+            trap,
+        )
+        if error:
+            raise WasmtimeError._from_ptr(error)
+
+
+def _procedure(store: Store, ready: Ready, name: str) -> None:
+    if ready.guest.signatures.get(name) != PROCEDURE:
+        raise UnfitError(f"its {name} is no function without parameters and results")
+    _invoke(store, _function(store, ready.instance, _name(name)))
+
+
+def _typed_call(call: dict[str, Any], ready: Ready, store: Store, answer: int) -> Ended:
+    """Call a function with numbers in WAVE; its result is written to ``answer`` in WAVE, several as a tuple."""
+    from sandbox import wave
+
+    signature = ready.guest.signatures.get(call["function"])
+    if signature is None:
+        return usage(f"the module exports no function {call['shown']}")
+    for letter, what in UNSPEAKABLE.items():
+        if letter in signature:
+            return usage(f"{call['shown']} takes or returns {what}, which cannot be passed as text")
+    takes, returns = signature.split(">")
+    try:
+        values = wave.parse_numbers(call["arguments"], [NUMBERS[p][0] for p in takes])
+    except wave.WaveError as error:
+        return usage(str(error))
+    given, results = (ffi.wasmtime_val_t * len(takes))(), (ffi.wasmtime_val_t * len(returns))()
+    for row, letter, value in zip(given, takes, values, strict=True):
+        row.kind = NUMBERS[letter][1].value
+        setattr(row.of, NUMBERS[letter][0], value)
+    _invoke(store, _function(store, ready.instance, _name(call["function"])), given, results)
+    types = [NUMBERS[r][0] for r in returns]
+    found = [getattr(row.of, name) for row, name in zip(results, types, strict=True)]
+    write_answer(answer, wave.format_numbers(found, types))
+    return {"how": "exited", "status": 0}
