@@ -5,11 +5,13 @@ Names come out of hostile files: what is quoted of them in a reason is short and
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
-from sandbox.component import ExternKind, Facts, MemoryKind
-from sandbox.wasi import Family, Refused
+if TYPE_CHECKING:  # a worker needs the signatures alone
+    from collections.abc import Mapping
+
+    from sandbox.component import ExternKind, Facts, MemoryKind
+    from sandbox.wasi import Family, Refused
 
 MODULE = "wasi_snapshot_preview1"
 """The first of the two names of each import."""
@@ -80,7 +82,7 @@ class Function(NamedTuple):
     """What its use may appear as in an audit event: ``filesystem.read``."""
 
 
-Classification: TypeAlias = Function | Refused
+Classification: TypeAlias = "Function | Refused"
 
 _READ, _WRITE = ("filesystem.read",), ("filesystem.write",)
 _CLOCKS = ("clocks.wall", "clocks.monotonic")
@@ -194,6 +196,8 @@ def classify(module: str, name: str, kind: ExternKind) -> Classification:
 
     The reason is one printable line of ASCII, to be read after the import's name and a colon.
     """
+    from sandbox.wasi import Refused
+
     if module == MODULE:
         if kind != "func":
             return Refused(reason=f"it is a {kind}, and WASI preview 1 has functions alone; {_REBUILD}")
@@ -248,7 +252,7 @@ def objections(facts: Facts) -> tuple[str, ...]:
     for item in facts.imports:
         module = item.module or ""
         verdict = classify(module, item.name, item.kind)
-        if isinstance(verdict, Refused):
+        if not isinstance(verdict, Function):
             foreign.append((quoted(module, item.name), verdict.reason))
     if foreign:
         name, reason = foreign[0]

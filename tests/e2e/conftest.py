@@ -9,7 +9,18 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.harness import Attempt, Ran, Runner, attempted, policy_data, probe_arguments, write_policy
+from tests.e2e.harness import (
+    PROBE,
+    PROBE_MODULE,
+    SOURCE,
+    Attempt,
+    Ran,
+    Runner,
+    attempted,
+    policy_data,
+    probe_arguments,
+    write_policy,
+)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -43,9 +54,20 @@ def policy(tmp_path: Path) -> Callable[..., Path]:
     return write
 
 
+@pytest.fixture(params=["component", "module"])
+def guest(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Runs a test for the probe as a component, and for the same program as a module: which of them it is."""
+    token = SOURCE.set(PROBE if request.param == "component" else PROBE_MODULE)
+    yield request.param
+    SOURCE.reset(token)
+
+
 @pytest.fixture
-def probe(tmp_path: Path, runner: Runner) -> Callable[..., Ran]:
-    """Runs the probe: ``probe([directory(...)], "read /in/a", ["write", "/out/b", "two words"], limits={...})``."""
+def probe(tmp_path: Path, runner: Runner, guest: str) -> Callable[..., Ran]:
+    """Runs the probe, as a component and as a module.
+
+    ``probe([directory(...)], "read /in/a", ["write", "/out/b", "two words"], limits={...})``
+    """
 
     def run(filesystem: list[dict[str, object]], *commands: str | list[str], **more: Any) -> Ran:
         folder = tmp_path / "policy"
@@ -57,8 +79,11 @@ def probe(tmp_path: Path, runner: Runner) -> Callable[..., Ran]:
 
 
 @pytest.fixture
-def attempt(tmp_path: Path, runner: Runner) -> Callable[..., list[Attempt]]:
-    """Runs the probe once for each expected attempt, under the same grants, and returns what was made of each."""
+def attempt(tmp_path: Path, runner: Runner, guest: str) -> Callable[..., list[Attempt]]:
+    """Runs the probe, as a component and as a module, once for each expected attempt; returns what was made of each.
+
+    All attempts have the same grants.
+    """
 
     def run(filesystem: list[dict[str, object]], expected: Iterable[Attempt], **more: Any) -> list[Attempt]:
         folder = tmp_path / "policy"

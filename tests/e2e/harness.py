@@ -7,6 +7,7 @@ import json
 import os
 import stat
 from collections.abc import Iterable, Mapping, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,6 +22,11 @@ from sandbox.runtime.session import choose, execute, plan_of
 ROOT = Path(__file__).resolve().parent.parent.parent
 GUESTS = ROOT / "tests" / "guests"
 PROBE = GUESTS / "probe.wasm"
+PROBE_MODULE = GUESTS / "probe.m.wasm"
+"""The module that ``PROBE`` was made of: the same program, for preview 1."""
+
+SOURCE: ContextVar[Path] = ContextVar("SOURCE", default=PROBE)
+"""What policies run that name no source. The fixture ``guest`` sets it."""
 
 QUIET: Mapping[str, Any] = {
     "stdio": {"stdin": "discard", "stdout": "capture", "stderr": "capture"},
@@ -77,15 +83,18 @@ def directory(host: Path | str, guest: str, access: str = "read", **more: object
 def policy_data(
     filesystem: Iterable[Mapping[str, object]] = (),
     *,
-    source: Path | str = PROBE,
+    source: Path | str | None = None,
     limits: Mapping[str, object] | None = None,
     name: str = "guest",
     **grants: object,
 ) -> dict[str, Any]:
-    """A policy for one component: ``QUIET``'s grants and ``grants`` over them; a family of ``None`` is left out."""
+    """A policy for one component: ``QUIET``'s grants and ``grants`` over them; a family of ``None`` is left out.
+
+    Without a ``source`` it is the probe, as a component or as the fixture ``guest`` says.
+    """
     families = {**QUIET, "filesystem": list(filesystem), **grants}
     component = {
-        "source": str(source),
+        "source": str(source or SOURCE.get()),
         "grants": {k: v for k, v in families.items() if v is not None},
         "limits": dict(limits or {}),
     }

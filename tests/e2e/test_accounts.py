@@ -15,7 +15,7 @@ from sandbox.runtime.process import WorkerProcess
 from sandbox.runtime.session import execute, plan_of
 from sandbox.runtime.worker import HOST_FILES
 from tests.e2e.components import Call, Drop, component
-from tests.e2e.harness import GUESTS, PROBE, Denial, Ran, Runner, directory, policy_data, snapshot, write_policy
+from tests.e2e.harness import GUESTS, Denial, Ran, Runner, directory, policy_data, snapshot, write_policy
 
 T, S = "filesystem/types", "io/streams"
 CALLS: list[Call | Drop] = [
@@ -230,9 +230,10 @@ def test_corrupted_code_is_made_again(tmp_path: Path) -> None:
     assert compiled.read_bytes() == whole
 
 
+@pytest.mark.usefixtures("guest")
 def test_what_the_denial_of_a_file_suggests(tmp_path: Path, runner: Runner) -> None:
     """A refused file outside of all grants suggests its directory, for what the call meant to do, and no more."""
-    policy = write_policy(tmp_path, policy_data(source=PROBE))
+    policy = write_policy(tmp_path, policy_data())
     ran = runner.run(policy, "open-read", "/etc/passwd", "--", "open-write", "/etc/passwd")
     assert [(e.capability, e.resource, e.grant) for e in ran.outcome.events[:-1]] == [
         ("filesystem.read", "/etc/passwd", "filesystem:\n  - {host: /etc, guest: /etc, access: read}"),

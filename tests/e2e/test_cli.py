@@ -316,10 +316,10 @@ def test_refused_imports(tmp_path: Path, guest: str, reason: str) -> None:
         (PROBE.read_bytes()[:5000], "SOURCE: 33106 bytes are announced at byte 4920, 80 are left"),
         (None, "SOURCE: cannot be read: No such file or directory"),
         (
-            b"\x00asm\x01\x00\x00\x00",
+            bytes(wat2wasm('(module (import "wasi_unstable" "fd_write" (func)))')),
             (
-                "POLICY:1: components.guest.source: a core module, not a component;"
-                " only components are run (jco new MODULE --wasi-command makes one)"
+                "POLICY:1: components.guest.source: the module imports wasi_unstable.fd_write:"
+                " wasi_unstable is the snapshot before preview 1; rebuild it for wasm32-wasip1"
             ),
         ),
     ],

@@ -11,7 +11,7 @@ import pytest
 import yaml
 from wasmtime import wat2wasm
 
-from tests.e2e.harness import GUESTS, PROBE, QUIET, Ran, Runner, directory, policy_data, probe_arguments, write_policy
+from tests.e2e.harness import GUESTS, QUIET, Ran, Runner, directory, policy_data, probe_arguments, write_policy
 
 Told = list[tuple[str, str | None, str | None, str]]
 
@@ -25,6 +25,7 @@ def told(ran: Ran) -> Told:
     return [(e.capability, e.function, e.grant, e.reason) for e in ran.outcome.events[:-1]]
 
 
+@pytest.mark.usefixtures("guest")
 def test_environment(tmp_path: Path, runner: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
     """The guest gets the variables that the policy sets and those that it inherits by name, and no others."""
     monkeypatch.setenv("SHOWN", "as it is")
@@ -35,16 +36,18 @@ def test_environment(tmp_path: Path, runner: Runner, monkeypatch: pytest.MonkeyP
     assert told(ran) == []
 
 
-def test_environment_that_is_not_granted(tmp_path: Path, runner: Runner) -> None:
+def test_environment_that_is_not_granted(tmp_path: Path, runner: Runner, guest: str) -> None:
     """The guest gets an empty environment, and asking is one event, however often it asks; ``{}`` is no denial."""
     ran = run(tmp_path, runner, "env", "env", environment=None)
     assert ran.lines == ["env -> ok 0", "env -> ok 0"]
     reason = "the environment is not granted; the component got an empty one"
-    assert told(ran) == [("environment", "get-environment", "environment: {inherit: []}", reason)]
+    function = "get-environment" if guest == "component" else "environ_sizes_get"
+    assert told(ran) == [("environment", function, "environment: {inherit: []}", reason)]
     ran = run(tmp_path, runner, "env", environment={})
     assert (ran.lines, told(ran)) == (["env -> ok 0"], [])
 
 
+@pytest.mark.usefixtures("guest")
 def test_arguments(tmp_path: Path, runner: Runner) -> None:
     """``inherit`` passes the caller's on, a list is fixed; argument 0 is the component's name in the policy."""
     ran = run(tmp_path, runner, "args")
@@ -54,13 +57,14 @@ def test_arguments(tmp_path: Path, runner: Runner) -> None:
     assert ran.stdout == 'args -> ok 5 "guest" "args" "--" "stdout" "a b"\na bstdout a b -> ok written=3\n'
 
 
-def test_arguments_that_are_not_granted(tmp_path: Path, runner: Runner) -> None:
+def test_arguments_that_are_not_granted(tmp_path: Path, runner: Runner, guest: str) -> None:
     """The guest gets none, and asking is one event."""
     ran = runner.run(write_policy(tmp_path, policy_data(arguments=None)))
     assert ran.lines[0] == "args -> ok 0"
     found = [t for t in told(ran) if t[0] == "arguments"]
     reason = "arguments are not granted; the component got none"
-    assert found == [("arguments", "get-arguments", "arguments: inherit", reason)]
+    function = "get-arguments" if guest == "component" else "args_sizes_get"
+    assert found == [("arguments", function, "arguments: inherit", reason)]
 
 
 CLOCK = re.compile(r"clock -> ok wall=(\d+) monotonic=(\d+)")
@@ -71,6 +75,7 @@ def clocks(ran: Ran) -> list[tuple[int, int]]:
     return [(int(a), int(b)) for a, b in CLOCK.findall(ran.stdout)]
 
 
+@pytest.mark.usefixtures("guest")
 def test_real_clocks(tmp_path: Path, runner: Runner) -> None:
     """The wall clock is the host's, the monotonic one goes on."""
     before = time.time_ns()
@@ -81,6 +86,7 @@ def test_real_clocks(tmp_path: Path, runner: Runner) -> None:
     assert told(ran) == []
 
 
+@pytest.mark.usefixtures("guest")
 def test_coarse_clocks(tmp_path: Path, runner: Runner) -> None:
     """Coarse clocks go on in steps that are too long to time anything by; waits last as long as they say."""
     ran = run(tmp_path, runner, "clock", "clock", "sleep 30", "clock", "clock-resolution", clocks="coarse")
@@ -94,6 +100,7 @@ def test_coarse_clocks(tmp_path: Path, runner: Runner) -> None:
     assert told(ran) == []
 
 
+@pytest.mark.usefixtures("guest")
 def test_frozen_clocks(tmp_path: Path, runner: Runner) -> None:
     """Frozen clocks stand still, alike in every run; a wait ends nevertheless."""
     runs = [run(tmp_path, runner, "clock", "sleep 20", "clock", clocks="frozen") for _ in range(2)]
@@ -102,6 +109,7 @@ def test_frozen_clocks(tmp_path: Path, runner: Runner) -> None:
     assert runs[0].outcome.usage.seconds >= 0.02
 
 
+@pytest.mark.usefixtures("guest")
 def test_clocks_that_are_not_granted(tmp_path: Path, runner: Runner) -> None:
     """Clocks that nobody granted are frozen ones, and each is told once, at its first use."""
     frozen = clocks(run(tmp_path, runner, "clock", clocks="frozen"))
@@ -115,6 +123,7 @@ def test_clocks_that_are_not_granted(tmp_path: Path, runner: Runner) -> None:
     assert told(run(tmp_path, runner, "stdout x", clocks=None)) == []
 
 
+@pytest.mark.usefixtures("guest")
 def test_secure_random(tmp_path: Path, runner: Runner) -> None:
     """Secure numbers are others each time."""
     found = [run(tmp_path, runner, "random", "random", random="secure") for _ in range(2)]
@@ -122,6 +131,7 @@ def test_secure_random(tmp_path: Path, runner: Runner) -> None:
     assert len({line for ran in found for line in ran.lines}) == 4
 
 
+@pytest.mark.usefixtures("guest")
 def test_seeded_random(tmp_path: Path, runner: Runner) -> None:
     """A seed gives the same numbers in every run, and another seed others."""
     one = [run(tmp_path, runner, "random", "random", random={"seed": 7}).lines for _ in range(2)]
@@ -130,6 +140,7 @@ def test_seeded_random(tmp_path: Path, runner: Runner) -> None:
     assert len({*one[0], *other}) == 4
 
 
+@pytest.mark.usefixtures("guest")
 def test_random_that_is_not_granted(tmp_path: Path, runner: Runner) -> None:
     """Secure numbers trap, with the reason in the outcome; the trap is one event."""
     ran = run(tmp_path, runner, "stdout before", "random", random=None)
@@ -172,6 +183,7 @@ def merged(grants: dict[str, Any], more: dict[str, Any]) -> dict[str, Any]:
     return out
 
 
+@pytest.mark.usefixtures("guest")
 @pytest.mark.parametrize(
     ("capability", "commands", "without"),
     [
@@ -198,8 +210,8 @@ def test_what_an_event_suggests_grants_it(
     (place / "secret").write_text("s")
     (place / "once").write_text("o")
     (place / "twice").hardlink_to(place / "once")
-    filesystem = [directory(place, "/in")] if without.pop("filesystem", None) else []
-    data = policy_data(filesystem, source=PROBE, **without)
+    filesystem = [directory(place, "/in")] if "filesystem" in without else []
+    data = policy_data(filesystem, **{family: value for family, value in without.items() if family != "filesystem"})
     arguments = probe_arguments(*(c.replace("PLACE", str(place)) for c in commands))
     given = arguments if "arguments" not in without else []
     first = runner.run(write_policy(tmp_path, data), *given)
@@ -213,6 +225,7 @@ def test_what_an_event_suggests_grants_it(
     assert second.outcome.how == "exited"
 
 
+@pytest.mark.usefixtures("guest")
 def test_quiet_grants_are_quiet(tmp_path: Path, runner: Runner) -> None:
     """The grants that the other tests build on leave no event of their own."""
     assert set(QUIET) == {"stdio", "environment", "arguments", "clocks", "random"}

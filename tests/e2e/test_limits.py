@@ -89,8 +89,10 @@ def test_deadline_ends_a_guest_wherever_it_is(run: Run, guest: str) -> None:
     assert trail(ran.outcome) == limited("limits.deadline", DEADLINE, 124)
 
 
+@pytest.mark.usefixtures("guest")
 def test_deadline_counts_from_the_beginning_of_a_wait(run: Run) -> None:
     """A wait that is shorter than the deadline is no matter; the output that came before the deadline is kept."""
+    run("exit 0")  # compiling counts as well
     ran = run("stdout before", "sleep 5000", limits={"deadline": "400ms"})
     assert (ran.outcome.how, ran.outcome.stdout) == ("deadline", b"beforestdout before -> ok written=6\n")
     assert run("sleep 20", limits={"deadline": "5s"}).lines == ["sleep 20 -> ok"]
@@ -179,6 +181,7 @@ def test_tables_are_bounded(run: Run, guest: str, expected: object) -> None:
     assert ran.lines == (["huge-table -> ok elements=4000000"] if guest == "huge-table" else [])
 
 
+@pytest.mark.usefixtures("guest")
 def test_memory_bound_is_told_to_the_guest(run: Run) -> None:
     """``memory.grow`` answers -1 at the bound; a guest that goes on is not ended, one that gives up names the bound."""
     limits = {"memory": "32MiB"}
@@ -191,6 +194,7 @@ def test_memory_bound_is_told_to_the_guest(run: Run) -> None:
     assert trail(ran.outcome) == limited("limits.memory", reason, 123)
 
 
+@pytest.mark.usefixtures("guest")
 @pytest.mark.parametrize("memory", ["2MiB", "16MiB"])
 def test_a_trap_with_memory_left_is_a_trap(tmp_path: Path, cache: Path, memory: str) -> None:
     """What the worker itself needs on its first run is not taken for the guest's memory, however small its bound."""
@@ -207,6 +211,7 @@ def test_a_trap_with_memory_left_is_a_trap(tmp_path: Path, cache: Path, memory: 
     assert summary(outcome) == ("trapped", 122, None, (), reason)
 
 
+@pytest.mark.usefixtures("guest")
 def test_traps(run: Run) -> None:
     """``abort`` and a recursion without end trap; the reason is Wasmtime's, the status 122."""
     ran = run("abort")
@@ -218,6 +223,7 @@ def test_traps(run: Run) -> None:
     assert "out of bounds memory access" in (ran.outcome.reason or "")
 
 
+@pytest.mark.usefixtures("guest")
 def test_fuel(run: Run) -> None:
     """A guest that counts its steps ends when they are used up; what a run used is told."""
     ran = run("spin", limits={"fuel": 10_000_000})
@@ -263,6 +269,7 @@ def test_disk(tmp_path: Path, run: Run) -> None:
     assert {p.name: p.stat().st_size for p in (tmp_path / "d").iterdir()} == {"f": 126976}
 
 
+@pytest.mark.usefixtures("guest")
 @pytest.mark.parametrize("stream", ["stdout", "stderr"])
 @pytest.mark.parametrize("mode", ["capture", "discard", "closed", "file"])
 def test_output_flood(tmp_path: Path, run: Run, stream: str, mode: str) -> None:
@@ -287,6 +294,7 @@ def test_output_flood(tmp_path: Path, run: Run, stream: str, mode: str) -> None:
         assert (tmp_path / "out").read_bytes() == flood
 
 
+@pytest.mark.usefixtures("guest")
 def test_output_within_the_bound(run: Run) -> None:
     """Output of exactly the bound's size is no flood."""
     ran = run("stdout 0123456789", limits={"output": 42})
@@ -296,6 +304,7 @@ def test_output_within_the_bound(run: Run) -> None:
     assert (len(ran.stdout), ran.outcome.how, ran.outcome.usage.output) == (45, "exited", 45)
 
 
+@pytest.mark.usefixtures("guest")
 def test_denials_are_folded(run: Run) -> None:
     """Refusals beyond the bound are counted, and every one is in exactly one event's count."""
     ran = run("flood-denied /x/y 3000", "flood-denied /x/z 7", limits={"events": 3})

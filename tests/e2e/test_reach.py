@@ -61,7 +61,7 @@ def test_files_beside_the_interfaces(probe: Callable[..., Ran], tmp_path: Path) 
 
 
 @pytest.mark.parametrize("host", ["/proc", "/proc/self", "/proc/self/task", "/sys"])
-def test_an_interface_of_the_kernel(host: str, probe: Callable[..., Ran]) -> None:
+def test_an_interface_of_the_kernel(host: str, probe: Callable[..., Ran], guest: str) -> None:
     """A directory of one is not granted at all."""
     with pytest.raises(PlanError) as caught:
         probe([directory(host, "/p")], "list /p")
@@ -70,7 +70,7 @@ def test_an_interface_of_the_kernel(host: str, probe: Callable[..., Ran]) -> Non
     (objection,) = caught.value.objections
     assert objection.route == "components.guest.grants.filesystem[0].host"
     assert objection.message.replace(str(os.getpid()), "self") == (
-        f"{real} is on {kind}, an interface of the kernel, through which a component could read or change this and"
+        f"{real} is on {kind}, an interface of the kernel, through which a {guest} could read or change this and"
         " other processes; copy what it needs into a directory of its own"
     )
 
