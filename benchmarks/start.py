@@ -6,8 +6,9 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
-from benchmarks.bench import HERE, ROOT, Bench, Cases, Directory
+from benchmarks.bench import HERE, ROOT, Bench, Cases, Directory, is_module
 from benchmarks.measure import Row, interleave, process
 
 AIM = 1.5
@@ -21,6 +22,11 @@ def cases(bench: Bench) -> Cases:
         "start.c": lambda: _start(bench, "start.c", bench.report, sample, bench.count(31)),
         "start.python": lambda: _start(bench, "start.python", bench.report_python, sample, bench.count(15)),
         "start.nothing": lambda: _start(bench, "start.nothing", bench.operations, [], bench.count(31), ["n", "1"]),
+        "start.module.c": lambda: _start(bench, "start.module.c", bench.report_module, sample, bench.count(31)),
+        "start.module.python": lambda: _start_python(bench),
+        "start.module.nothing": lambda: _start(
+            bench, "start.module.nothing", bench.preview1, [], bench.count(31), ["n", "1"]
+        ),
     }
 
 
@@ -28,7 +34,15 @@ WHAT = {
     "start.c": "samples/report.c",
     "start.python": "samples/report-python",
     "start.nothing": "a guest that only prints a number",
+    "start.module.c": "samples/report.c as a module",
+    "start.module.python": "CPython as a module, one line of arithmetic",
+    "start.module.nothing": "a module that only prints a number",
 }
+
+
+def _start_python(bench: Bench) -> Iterator[Row]:
+    source, directories, arguments, clocks = bench.python
+    return _start(bench, "start.module.python", source, directories, bench.count(15), arguments, clocks=clocks)
 
 
 def repeated(bench: Bench, policy: Path, arguments: Sequence[str]) -> list[str]:
@@ -41,11 +55,18 @@ def repeated(bench: Bench, policy: Path, arguments: Sequence[str]) -> list[str]:
 
 
 def _start(
-    bench: Bench, name: str, source: Path, directories: list[Directory], rounds: int, arguments: Sequence[str] = ()
+    bench: Bench,
+    name: str,
+    source: Path,
+    directories: list[Directory],
+    rounds: int,
+    arguments: Sequence[str] = (),
+    **more: Any,
 ) -> Iterator[Row]:
-    policy = bench.policy(name, source, directories, stream="inherit")
-    bare = [sys.executable, str(HERE / "bare.py"), str(bench.compiled_file(source))]
-    bare += [f"{h}::{g}{'' if w else '::ro'}" for h, g, w in [*directories, (bench.empty, "/", False)]]
+    policy = bench.policy(name, source, directories, stream="inherit", **more)
+    script = "bare_module.py" if is_module(source.read_bytes()) else "bare.py"
+    bare = [sys.executable, str(HERE / script), str(bench.compiled_file(source))]
+    bare += [f"{h}::{g}{'' if w else '::ro'}" for h, g, w in bench.with_root(directories)]
     bare += ["--", *arguments]
     bench.settle(source)
     sandbox = repeated(bench, policy, arguments)
@@ -53,7 +74,8 @@ def _start(
     ours, plain = interleave(
         lambda: process(sandbox, bench.environment), lambda: process(bare, bench.environment), rounds
     )
-    yield Row(name=name, what=what, unit="ms", ours=ours, plain=plain, aim=AIM)
+    aim = None if is_module(source.read_bytes()) else AIM
+    yield Row(name=name, what=what, unit="ms", ours=ours, plain=plain, aim=aim)
     ours, plain = interleave(
         lambda: process(sandbox, bench.environment, processor=True),
         lambda: process(bare, bench.environment, processor=True),

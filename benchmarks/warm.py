@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from benchmarks.bench import Bench, Cases, Directory
 from benchmarks.measure import Row, each, interleave
@@ -13,19 +14,18 @@ AIM = 90.0
 
 
 def cases(bench: Bench) -> Cases:
-    sample = bench.report_directories()
+    sample, data = bench.report_directories(), [(bench.data, "/data", False)]
+    nothing, some, many = bench.count(300, 2), bench.count(200, 2), bench.count(20, 2)
+    work = ["s", str(bench.count(330, 3))]
     return {
-        "warm.c": lambda: _warm(bench, "warm.c", bench.report, sample, bench.count(200, 2)),
-        "warm.python": lambda: _warm(bench, "warm.python", bench.report_python, sample, bench.count(20, 2)),
-        "warm.nothing": lambda: _warm(bench, "warm.nothing", bench.operations, [], bench.count(300, 2), ["n", "1"]),
-        "warm.5ms": lambda: _warm(
-            bench,
-            "warm.5ms",
-            bench.operations,
-            [(bench.data, "/data", False)],
-            bench.count(20, 2),
-            ["s", str(bench.count(330, 3))],
-        ),
+        "warm.c": lambda: _warm(bench, "warm.c", bench.report, sample, some),
+        "warm.python": lambda: _warm(bench, "warm.python", bench.report_python, sample, many),
+        "warm.nothing": lambda: _warm(bench, "warm.nothing", bench.operations, [], nothing, ["n", "1"]),
+        "warm.5ms": lambda: _warm(bench, "warm.5ms", bench.operations, data, many, work),
+        "warm.module.c": lambda: _warm(bench, "warm.module.c", bench.report_module, sample, some),
+        "warm.module.python": lambda: _warm_python(bench, many),
+        "warm.module.nothing": lambda: _warm(bench, "warm.module.nothing", bench.preview1, [], nothing, ["n", "1"]),
+        "warm.module.5ms": lambda: _warm(bench, "warm.module.5ms", bench.preview1, data, many, work),
     }
 
 
@@ -34,16 +34,31 @@ WHAT = {
     "warm.python": "samples/report-python",
     "warm.nothing": "a guest that only prints a number",
     "warm.5ms": "a guest that works for about 5 ms",
+    "warm.module.c": "samples/report.c as a module",
+    "warm.module.python": "CPython as a module, one line of arithmetic",
+    "warm.module.nothing": "a module that only prints a number",
+    "warm.module.5ms": "a module that works for about 5 ms",
 }
 
 
+def _warm_python(bench: Bench, times: int) -> Iterator[Row]:
+    source, directories, arguments, clocks = bench.python
+    return _warm(bench, "warm.module.python", source, directories, times, arguments, clocks=clocks)
+
+
 def _warm(
-    bench: Bench, name: str, source: Path, directories: list[Directory], times: int, arguments: Sequence[str] = ()
+    bench: Bench,
+    name: str,
+    source: Path,
+    directories: list[Directory],
+    times: int,
+    arguments: Sequence[str] = (),
+    **more: Any,
 ) -> Iterator[Row]:
     null = Path(os.devnull)
-    everything = [*directories, (bench.empty, "/", False)]
+    everything = bench.with_root(directories)
     plain = bench.plain(source)
-    policy = bench.policy(name, source, directories)
+    policy = bench.policy(name, source, directories, **more)
     bench.settle(source)
     rounds = bench.count(9)
 

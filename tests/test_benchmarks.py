@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from pathlib import Path
 
 import pytest
+from wasmtime import Module, Trap, wat2wasm
 
 from benchmarks.__main__ import all_cases, main
-from benchmarks.bench import Bench
+from benchmarks.bench import Bench, main_module
 from benchmarks.measure import Row, Sample, in_turns, interleave
 
 COMPARED = [
@@ -18,22 +20,43 @@ COMPARED = [
 ]
 """Rows beside Wasmtime 47, which no test installs; each has another beside a Python client."""
 
-ROWS = [
-    *("start.c", "start.c.processor", "start.nothing", "start.nothing.processor"),
-    *("warm.c", "warm.c.guard", "warm.nothing", "warm.nothing.guard", "warm.5ms", "warm.5ms.guard"),
+FILES = [
     *("files.read-4k", "files.read-64k", "files.stat"),
     *("files.pread-4k", "files.pread-64k", "files.fstat", "files.open"),
     *("files.write-4k", "files.write-64k", "files.pwrite-4k", "files.pwrite-64k"),
     *("files.writable.read-4k", "files.writable.read-64k", "files.writable.stat"),
     *("files.except.read-4k", "files.except.stat", "files.except.open"),
-    *("denials.memory", "denials.memory.processor", "denials.file", "denials.file.processor"),
-    *("denials.folded", "denials.folded.processor"),
+]
+MODULE_FILES = [
+    *("files.module.read-4k", "files.module.read-64k", "files.module.stat"),
+    *("files.module.pread-4k", "files.module.pread-64k", "files.module.fstat", "files.module.open"),
+    "files.module.readdir",
+    *("files.module.write-4k", "files.module.write-64k", "files.module.pwrite-4k", "files.module.pwrite-64k"),
+    *("files.module.writable.read-4k", "files.module.writable.read-64k", "files.module.writable.stat"),
+    *("files.module.except.read-4k", "files.module.except.stat", "files.module.except.open"),
+]
+DENIALS = [
+    *("{}.memory", "{}.memory.processor", "{}.file", "{}.file.processor"),
+    *("{}.folded", "{}.folded.processor"),
+]
+
+ROWS = [
+    *("start.c", "start.c.processor", "start.nothing", "start.nothing.processor"),
+    *("start.module.c", "start.module.c.processor", "start.module.nothing", "start.module.nothing.processor"),
+    *("warm.c", "warm.c.guard", "warm.nothing", "warm.nothing.guard", "warm.5ms", "warm.5ms.guard"),
+    *("warm.module.c", "warm.module.c.guard", "warm.module.nothing", "warm.module.nothing.guard"),
+    *("warm.module.5ms", "warm.module.5ms.guard"),
+    *FILES,
+    *MODULE_FILES,
+    *("clock.component", "clock.module"),
+    *(row.format("denials") for row in DENIALS),
+    *(row.format("denials.module") for row in DENIALS),
     *(row for name in COMPARED for row in (name, f"{name}.python")),
     *("network.allowed", "start.network", "start.network.processor"),
     *("start.network.imported", "start.network.imported.processor"),
     *("guards.instantiate.c", "guards.make.c", "guards.compile.c", "guards.inspect.c"),
 ]
-"""Every row but those of the Python sample, which is 18 MB, built on demand, and takes seconds to compile."""
+"""Every row but those of CPython, component or module, which no test of these builds, fetches or waits to compile."""
 
 
 def test_every_row_is_measured_and_printed(
@@ -68,7 +91,7 @@ def test_an_unknown_row_is_an_error(capsys: pytest.CaptureFixture[str]) -> None:
     assert ended.value.code == 2
     captured = capsys.readouterr()
     assert captured.out == ""
-    assert "no row 'files.red-4k'; there are: start.c start.python start.nothing warm.c" in captured.err
+    assert "no row 'files.red-4k'; there are: start.c start.python start.nothing start.module.c" in captured.err
 
 
 def test_things_are_measured_in_turns() -> None:
@@ -117,3 +140,30 @@ def test_a_row_compares_round_by_round_and_with_its_aim(
     assert row.markdown() == "| `row` | 100 us | 80 us | {} | {} |".format(*re.split(" {2,}|$", text)[:2])
     first = " ".join(row.text().splitlines()[0].split())
     assert first == " ".join(f"row 100 (90..400) us 80 (72..300) us {text}".split())
+
+
+def test_a_component_gives_back_the_module_that_it_was_made_from(tmp_path: Path) -> None:
+    """What the rows of modules run is the sample's own module: a command of preview 1 that exports its memory."""
+    bench = Bench(tmp_path, quick=True)
+    assert bench.report_module.read_bytes() == main_module(bench.report.read_bytes())
+    module = Module(bench.engine, bench.report_module.read_bytes())
+    assert {i.module for i in module.imports} == {"wasi_snapshot_preview1"}
+    assert [e.name for e in module.exports] == ["memory", "_start"]
+    with pytest.raises(ValueError, match=r"^a component without a module$"):
+        main_module(bytes(wat2wasm("(component)")))
+
+
+@pytest.mark.parametrize("letter", "nrRwWpPqQsdolfc")
+def test_the_module_that_is_measured_does_what_its_letters_say(tmp_path: Path, letter: str) -> None:
+    """Each operation of ``preview1.wat`` runs under plain wasmtime-py, and prints a number of nanoseconds."""
+    bench = Bench(tmp_path, quick=True)
+    printed = tmp_path / "printed"
+    bench.plain(bench.preview1).run([letter, "2"], bench.data_directories(True), printed, Path(os.devnull))
+    assert re.fullmatch(r"[0-9]+\n", printed.read_text(encoding="ascii"))
+
+
+def test_a_module_that_does_not_do_as_it_should_fails_the_measurement(tmp_path: Path) -> None:
+    """An operation that has no letter traps, under plain wasmtime-py as under the sandbox."""
+    bench = Bench(tmp_path, quick=True)
+    with pytest.raises(Trap, match="unreachable"):
+        bench.plain(bench.preview1).run(["x", "1"], bench.data_directories(), tmp_path / "printed", Path(os.devnull))

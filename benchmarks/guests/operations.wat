@@ -9,6 +9,7 @@
 ;;     W  check-write, write of 64 KiB and blocking-flush
 ;;     p  descriptor.read of 4 KiB                     q  descriptor.write of 4 KiB
 ;;     P  the same of 64 KiB                           Q  the same of 64 KiB
+;;     c  monotonic-clock.now
 ;;     f  open-at of `etc/passwd` in the last preopened directory, which fails
 (component
   (import "wasi:io/error@0.2.0" (instance $io-error (export "error" (type (sub resource)))))
@@ -237,6 +238,7 @@
           (i32.const 4096))
         (if (i32.eqz (i32.load8_u (i32.const 4096))) (then unreachable))
         (return)))
+      (if (call $is (i32.const 0x63)) (then (drop (call $now)) (return)))
       (if (i32.eqz (call $is (i32.const 0x6e))) (then unreachable)))
 
     (func $number (param $at i32) (param $length i32) (result i32) (local $value i32)
@@ -274,7 +276,8 @@
         (i32.mul (i32.const 12) (i32.sub (i32.load (i32.const 4100)) (i32.const 1))))))
       ;; Capital letters mean 64 KiB.
       (global.set $size (select (i32.const 65536) (i32.const 4096) (i32.lt_u (global.get $letter) (i32.const 0x61))))
-      (if (i32.eqz (i32.or (call $is (i32.const 0x6e)) (call $is (i32.const 0x66)))) (then
+      (if (i32.eqz (i32.or (call $is (i32.const 0x63))
+        (i32.or (call $is (i32.const 0x6e)) (call $is (i32.const 0x66))))) (then
         (global.set $file (call $open (select (i32.const 3) (i32.const 1)
           (i32.or
             (i32.or (call $is (i32.const 0x77)) (call $is (i32.const 0x57)))

@@ -12,6 +12,9 @@ COARSE = 1_000_000
 FROZEN_WALL = 315_532_800
 """What a frozen wall clock shows, in seconds since 1970: 1980-01-01T00:00:00Z, the first time of a ZIP file."""
 
+FROZEN_MONOTONIC = 1_000_000_000
+"""What a frozen monotonic clock shows, in nanoseconds. Not 0: Go takes that for a clock that does not work."""
+
 INSTANT = ty.U64
 DATETIME = ty.Record((("seconds", ty.U64), ("nanoseconds", ty.U32)))
 
@@ -33,6 +36,8 @@ def emit_monotonic(b: Builder, interface: int) -> None:
         pollable = waits.pollable_of(b, function)
         if pollable is not None:
             when = "(local.get 0)"
+            if name != "subscribe-duration" and mode in ("frozen", "denied"):
+                when = _from_frozen(b)
             if name == "subscribe-duration" or mode in ("frozen", "denied"):
                 when = waits.after(b, pollable, when)
             b.emit(interface, name, function, f"{told} {waits.timer(b, pollable, when)}")
@@ -40,7 +45,7 @@ def emit_monotonic(b: Builder, interface: int) -> None:
             b.pass_through(interface, name)
         elif name == "subscribe-instant":
             later = b.native(interface, "subscribe-duration", ty.Function((("when", INSTANT),), function.result))
-            b.emit(interface, name, function, f"{told} (call {later} (local.get 0))")
+            b.emit(interface, name, function, f"{told} (call {later} {_from_frozen(b)})")
         elif name == "resolution":
             b.emit(interface, name, function, f"{told} (i64.const {COARSE if mode == 'coarse' else 1})")
         elif mode == "coarse":
@@ -49,7 +54,16 @@ def emit_monotonic(b: Builder, interface: int) -> None:
             text = f"(local.set $now (call {now})) (i64.sub (local.get $now) {past})"
             b.emit(interface, name, function, text, ["$now i64"])
         else:
-            b.emit(interface, name, function, f"{told} (i64.const 0)")
+            b.emit(interface, name, function, f"{told} (i64.const {FROZEN_MONOTONIC})")
+
+
+def _from_frozen(b: Builder) -> str:
+    """How long it is from the time that a frozen clock shows to the instant that the guest names."""
+    b.helpers["from_frozen"] = f"""
+  (func $from_frozen (param $when i64) (result i64)
+    (select (i64.sub (local.get $when) (i64.const {FROZEN_MONOTONIC})) (i64.const 0)
+      (i64.gt_u (local.get $when) (i64.const {FROZEN_MONOTONIC}))))"""
+    return "(call $from_frozen (local.get 0))"
 
 
 def emit_wall(b: Builder, interface: int) -> None:

@@ -18,7 +18,7 @@ from wasmtime._func import enter_wasm
 
 from sandbox.guard.preview1.layout import CONFIG, SITES, configuration
 from sandbox.guard.sites import HOST_INSTANCE
-from sandbox.preview1 import MODULE
+from sandbox.preview1 import MODULE, SIGNATURES
 from sandbox.runtime.callbacks import MAX_TEXT, Callbacks, UnfitError
 from sandbox.runtime.core_binding import bind_core
 from sandbox.runtime.core_host import CoreHost
@@ -67,11 +67,21 @@ class Guest(NamedTuple):
         return SITE_DATA if self.imports else []
 
 
-class Ready(NamedTuple):
-    """A guest that was instantiated, and can be called."""
+class Wanted(NamedTuple):
+    """A function that is to be called, with values as the C API has them."""
 
-    guest: Guest
-    instance: Instance
+    function: str
+    given: Any
+    results: Any
+    types: list[str]
+    """Of the results."""
+
+
+class Ready(NamedTuple):
+    """What can be called now. Where the call is none that can be made, nothing of the guest's was run."""
+
+    instance: Instance | None
+    wanted: Wanted | Ended
 
 
 class Shims(NamedTuple):
@@ -128,6 +138,8 @@ class Modules:
                 data = json.loads(file.read())
             if os.stat(f"{path}.cwasm").st_size != data["size"]:
                 return None
+            if not SIGNATURES.keys() >= set(data["imports"]):
+                return None
             names = [_name(n) for n in data["imports"]]
             code = Module.deserialize_file(self.engines.engine(job["fuel"] is not None), f"{path}.cwasm")
             return Guest(code, names, data["start"], data["signatures"])
@@ -149,7 +161,8 @@ class Modules:
         except WasmtimeError as error:
             raise UnfitError(f"Wasmtime refuses the module: {cause(str(error))}") from None
         imports = [(i.module, i.name or "") for i in code.imports]
-        if any(module != MODULE for module, _ in imports):
+        # Of the base's exports, only the functions of preview 1 are for a guest.
+        if any(module != MODULE or name not in SIGNATURES for module, name in imports):
             raise UnfitError(f"the module imports something that is not of {MODULE}")
         names = [name for _, name in imports]
         cache, compiled = Cache(job["cache"]), code.serialize()
@@ -206,13 +219,16 @@ class Modules:
 
     def instantiate(self, job: dict[str, Any], store: Store, loaded: Guest) -> Ready:
         """The guest's instance, with its start function run. Raises ``WasmtimeError``, ``Trap`` or ``UnfitError``."""
+        wanted = _wanted(job, loaded)
+        if not isinstance(wanted, Wanted):
+            return Ready(None, wanted)
         if loaded.imports:
             instance = self._between(job, store, loaded)
         else:
             instance = _instance(store, loaded.code, None, 0)
         if loaded.start is not None:
-            _invoke(store, _function(store, instance, _name(loaded.start)))
-        return Ready(loaded, instance)
+            _invoke(store, _function(store, instance, loaded.start))
+        return Ready(instance, wanted)
 
     def _between(self, job: dict[str, Any], store: Store, loaded: Guest) -> Instance:
         """The guest's instance between base and shim."""
@@ -249,13 +265,20 @@ class Modules:
         return instance
 
     def call(self, job: dict[str, Any], store: Store, instance: Ready, answer: int) -> Ended:
-        """Call ``_start``, or an exported function once the module is initialised; see ``_typed_call``."""
-        if job["call"] is None:
-            _procedure(store, instance, job["run"])
-            return {"how": "exited", "status": 0}
-        if job["initialize"]:
-            _procedure(store, instance, "_initialize")
-        return _typed_call(job["call"], instance, store, answer)
+        """Call ``_start``, or an exported function once the module is initialised; several results are a tuple."""
+        made, wanted = instance
+        if made is None or not isinstance(wanted, Wanted):
+            assert not isinstance(wanted, Wanted)
+            return wanted
+        if job["call"] is not None and job["initialize"]:
+            _invoke(store, _function(store, made, "_initialize"))
+        _invoke(store, _function(store, made, wanted.function), wanted.given, wanted.results)
+        if job["call"] is not None:
+            from sandbox import wave
+
+            found = [getattr(row.of, name) for row, name in zip(wanted.results, wanted.types, strict=True)]
+            write_answer(answer, wave.format_numbers(found, wanted.types))
+        return {"how": "exited", "status": 0}
 
 
 def _name(text: str) -> Name:
@@ -272,13 +295,13 @@ def _get(store: Store, instance: Instance, name: Name, item: ffi.wasmtime_extern
         raise UnfitError(f"there is no {name.text.value.decode()!a}")
 
 
-def _function(store: Store, instance: Instance, name: Name) -> Func:
+def _function(store: Store, instance: Instance, name: str) -> Func:
     """An exported function; none of the other exports is looked at, of which there may be thousands."""
     item = ffi.wasmtime_extern_t()
-    _get(store, instance, name, item)
+    _get(store, instance, _name(name), item)
     kind: Any = item.kind
     if kind != ffi.WASMTIME_EXTERN_FUNC.value:
-        raise UnfitError(f"its {name.text.value.decode()!a} is no function")
+        raise UnfitError(f"its {name!a} is no function")
     return Func._from_raw(item.of.func)
 
 
@@ -311,22 +334,23 @@ def _invoke(store: Store, function: Func, given: Any = (), results: Any = ()) ->
             raise WasmtimeError._from_ptr(error)
 
 
-def _procedure(store: Store, ready: Ready, name: str) -> None:
-    if ready.guest.signatures.get(name) != PROCEDURE:
-        raise UnfitError(f"its {name} is no function without parameters and results")
-    _invoke(store, _function(store, ready.instance, _name(name)))
-
-
-def _typed_call(call: dict[str, Any], ready: Ready, store: Store, answer: int) -> Ended:
-    """Call a function with numbers in WAVE; its result is written to ``answer`` in WAVE, several as a tuple."""
-    from sandbox import wave
-
-    signature = ready.guest.signatures.get(call["function"])
+def _wanted(job: dict[str, Any], guest: Guest) -> Wanted | Ended:
+    """What is to be called, judged before anything of the guest's runs. Raises ``UnfitError``."""
+    call = job["call"]
+    for name in [job["run"]] if call is None else ["_initialize"] if job["initialize"] else []:
+        if guest.signatures.get(name) != PROCEDURE:
+            raise UnfitError(f"its {name} is no function without parameters and results")
+    if call is None:
+        return Wanted(job["run"], (), (), [])
+    signature = guest.signatures.get(call["function"])
     if signature is None:
         return usage(f"the module exports no function {call['shown']}")
     for letter, what in UNSPEAKABLE.items():
         if letter in signature:
             return usage(f"{call['shown']} takes or returns {what}, which cannot be passed as text")
+
+    from sandbox import wave
+
     takes, returns = signature.split(">")
     try:
         values = wave.parse_numbers(call["arguments"], [NUMBERS[p][0] for p in takes])
@@ -336,8 +360,4 @@ def _typed_call(call: dict[str, Any], ready: Ready, store: Store, answer: int) -
     for row, letter, value in zip(given, takes, values, strict=True):
         row.kind = NUMBERS[letter][1].value
         setattr(row.of, NUMBERS[letter][0], value)
-    _invoke(store, _function(store, ready.instance, _name(call["function"])), given, results)
-    types = [NUMBERS[r][0] for r in returns]
-    found = [getattr(row.of, name) for row, name in zip(results, types, strict=True)]
-    write_answer(answer, wave.format_numbers(found, types))
-    return {"how": "exited", "status": 0}
+    return Wanted(call["function"], given, results, [NUMBERS[r][0] for r in returns])

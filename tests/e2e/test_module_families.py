@@ -84,8 +84,8 @@ def test_wall_times_to_come(run: Run, clocks: str) -> None:
 
 
 def test_frozen_times_to_come(run: Run) -> None:
-    """A frozen monotonic clock shows 0: a wait until 60 ms lasts 60 ms, once more each time."""
-    ran, seconds = elapsed(run, "\n".join([f"poll_oneoff 0:1:1:{60 * MILLISECONDS}:0:1"] * 2), clocks="frozen")
+    """A frozen monotonic clock shows one second: a wait until 60 ms later lasts 60 ms, once more each time."""
+    ran, seconds = elapsed(run, "\n".join([f"poll_oneoff 0:1:1:{1060 * MILLISECONDS}:0:1"] * 2), clocks="frozen")
     assert results(ran) == [f"ok {EVENT} n=1"] * 2
     assert 0.12 <= seconds < 2
 

@@ -33,7 +33,9 @@ def clone(tmp_path: Path) -> Path:
     shutil.copytree(
         ROOT / "samples",
         tmp_path / "samples",
-        ignore=shutil.ignore_patterns("*.md", "totals.csv", "report-python.wasm"),
+        ignore=lambda directory, names: [
+            n for n in names if Path(directory).name == "out" or n == "report-python.wasm"
+        ],
     )
     return tmp_path
 

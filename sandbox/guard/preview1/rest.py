@@ -30,7 +30,7 @@ TEXT = """
   ;; What a clock shows that is not Wasmtime's own: mode coarse, frozen or denied.
   (func $time (param $clock i32) (param $mode i32) (result i64) (local $now i64)
     (if (i32.ge_u (local.get $mode) (i32.const {FROZEN})) (then
-      (return (select (i64.const 0) (i64.const {FROZEN_TIME}) (local.get $clock)))))
+      (return (select (i64.const {FROZEN_MONOTONIC}) (i64.const {FROZEN_TIME}) (local.get $clock)))))
     (if (call $own.clock_time_get (local.get $clock) (i64.const 0) (i32.const {OUT})) (then unreachable))
     (local.set $now (i64.load $own (i32.const {OUT})))
     (i64.sub (local.get $now) (i64.rem_u (local.get $now) (i64.const {RESOLUTION}))))

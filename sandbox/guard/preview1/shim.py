@@ -9,7 +9,7 @@ A path is copied out of the guest's memory before anything is decided: what is d
 
 from __future__ import annotations
 
-from sandbox.guard.clocks import COARSE, FROZEN_WALL
+from sandbox.guard.clocks import COARSE, FROZEN_MONOTONIC, FROZEN_WALL
 from sandbox.guard.filesystem import FOLLOWS, METADATA_COST, MUTATES
 from sandbox.guard.preview1 import descriptors, layout, paths, rest
 from sandbox.guard.preview1.base import OWN, arguments, params, result
@@ -85,6 +85,7 @@ CONSTANTS: dict[str, object] = {
     "MOST_SUBSCRIPTIONS": 1 << 20,
     "MOST_RANDOM": MAX_BYTES,
     "RESOLUTION": COARSE,
+    "FROZEN_MONOTONIC": FROZEN_MONOTONIC,
     "FROZEN_TIME": FROZEN_WALL * 1_000_000_000,
 }
 
