@@ -427,10 +427,20 @@ NARROWER = [
         ESBUILD,
         Came(
             "exited",
-            2,
+            1,
             "",
-            said("fatal error: nanotime returning zero"),
-            (Refusal("clocks.monotonic", "clock_time_get", None, STILL.format("monotonic"), 35),),
+            said(
+                '✘ [ERROR] Cannot read directory "src": Permission denied',
+                "",
+                '✘ [ERROR] Could not resolve "/src/main.js"',
+                "",
+            ),
+            (
+                Refusal("clocks.monotonic", "clock_time_get", None, STILL.format("monotonic"), 35),
+                Refusal("clocks.wall", "clock_time_get", None, STILL.format("wall"), 35),
+                reads("path_open", "/src", UNGRANTED, 35),
+                reads("path_open", "/src/main.js", UNGRANTED, 35),
+            ),
         ),
     ),
     Narrowed(
