@@ -9,6 +9,8 @@ decides and the path from its root.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from sandbox.guard import types as ty
 from sandbox.guard.builder import BROKERED, WASI_NAMES, Builder, Kind, mentioned
 from sandbox.guard.reflect import Interface, Unsupported
@@ -316,19 +318,20 @@ class _Method:
             f" {self.b.fail(self.result, case)} (return (i32.const {RESULT}))"
         )
 
-    def enter(self, path: int, opened: str, start: str, text: tuple[str, str]) -> str:
-        """Walk to the directory of a routed path: ``start`` becomes its handle, ``text`` what is left of the path."""
+    def enter(self, opened: str, start: str, text: tuple[str, str], denied: Callable[[int], str]) -> str:
+        """Walk to the directory of a routed path: ``start`` becomes its handle, ``text`` what is left of the path.
+
+        ``denied`` is the text that tells the host of a reason.
+        """
         at, length = text
         return f"""
       (local.set {opened} (call {_walk(self.b, self.interface, self.descriptor)}
         (local.get {start}) (local.get {at}) (local.get {length})))
       (if (i32.eqz (local.get {opened})) (then
         {self.leave()}
-        (if (call $denial (global.get $walk_error)) (then
-          (call $deny (i32.const {self.site}) (i32.const {self.writes}) (local.get 0) {get(path, path + 1)})))
+        (if (call $denial (global.get $walk_error)) (then {denied(self.writes)}))
         (if (i32.eq (global.get $walk_error) (i32.const {LOOP})) (then
-          (call $deny (i32.const {self.site}) (i32.const {int(Reason.SYMBOLIC_LINK) | self.writes}) (local.get 0)
-            {get(path, path + 1)})))
+          {denied(int(Reason.SYMBOLIC_LINK) | self.writes)}))
         {self.b.fail_code(self.result, "(global.get $walk_error)")} (return (i32.const {RESULT}))))
       (if (i32.eq (local.get {opened}) (local.get {start}))
         (then (local.set {opened} (i32.const 0)))
@@ -385,7 +388,11 @@ class _Method:
       (local.set $length (i32.load (i32.const {AUXILIARY + 8})))
       (local.set $whole (local.get $path)) (local.set $whole_length (local.get $length))
       {self.no_follow()}
-      {self.enter(path, "$opened", "$native", ("$path", "$length"))}))"""
+      {self.enter("$opened", "$native", ("$path", "$length"), lambda why: self.denied(why, path))}))"""
+
+    def denied(self, reason: int, path: int) -> str:
+        """Tell the host of a reason, and of the path at a core parameter."""
+        return f"(call $deny (i32.const {self.site}) (i32.const {reason}) (local.get 0) {get(path, path + 1)})"
 
     def no_follow(self) -> str:
         """Have no last link followed either: the host has refused those that there were."""
@@ -466,12 +473,12 @@ class _Method:
         both = f"{_base('(local.get 0)')} {get(path)} (call $cap {get(path + 1)})"
         both += f" {_base(get(other))} {get(other_path)} (call $cap {get(other_path + 1)})"
 
+        def denied(reason: int) -> str:
+            return f"(call {self.b.host('denied-pair')} (i32.const {self.site}) (i32.const {reason}) {both})"
+
         def refuse(reason: Reason, case: str) -> str:
-            why = int(reason) | self.writes
-            return (
-                f"(call {self.b.host('denied-pair')} (i32.const {self.site}) (i32.const {why}) {both})"
-                f" {self.b.fail(self.result, case)} (return (i32.const {RESULT}))"
-            )
+            told = denied(int(reason) | self.writes)
+            return f"{told} {self.b.fail(self.result, case)} (return (i32.const {RESULT}))"
 
         code = f"(i32.load8_u (i32.const {RESULT + ty.payload_offset(self.result)}))" if self.result else ""
         replaced = {
@@ -514,12 +521,11 @@ class _Method:
       (local.set $new (i32.load (i32.const {AUXILIARY + 12})))
       (local.set $value (i32.load (i32.const {AUXILIARY + 16})))
       {self.no_follow()}
-      {self.enter(path, "$opened", "$native", ("$path", "$length"))}
-      {self.enter(other_path, "$other", "$slot", ("$new", "$value"))}))
+      {self.enter("$opened", "$native", ("$path", "$length"), denied)}
+      {self.enter("$other", "$slot", ("$new", "$value"), denied)}))
     {self.call(replaced)}
     {self.leave()}
-    (if (i32.load8_u (i32.const {RESULT})) (then (if (call $denial {code}) (then
-      (call {self.b.host("denied-pair")} (i32.const {self.site}) (i32.const {self.writes}) {both})))))
+    (if (i32.load8_u (i32.const {RESULT})) (then (if (call $denial {code}) (then {denied(self.writes)}))))
     (i32.const {RESULT})"""
 
     def open_at(self) -> str:

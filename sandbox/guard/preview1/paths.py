@@ -89,6 +89,12 @@ TEXT = """
     (global.set $walked_to (select (i32.const -1) (local.get $here) (i32.eq (local.get $here) (local.get $root))))
     (i32.const 0))
   ;; Tell of an error that a walk ended with; it is what the guest gets.
+  (func $astray_pair (param $site i32) (param $errno i32) (result i32)
+    (call $leave)
+    (if (call $denial (local.get $errno)) (then (call $deny_pair (local.get $site) (i32.const {R_WRITES}))))
+    (if (i32.eq (local.get $errno) (i32.const {E_LOOP})) (then
+      (call $deny_pair (local.get $site) (i32.const {SYMBOLIC_LINK_REASON}))))
+    (local.get $errno))
   (func $astray (param $site i32) (param $writes i32) (param $errno i32) (result i32)
     (call $leave)
     (if (call $denial (local.get $errno)) (then (call $deny_path (local.get $site) (local.get $writes))))
@@ -187,7 +193,7 @@ TEXT = """
   ;; Find both ends of a rename or a hard link, or refuse: 0, or the error.
   (func $place_pair (param $site i32) (param $fd i32) (param $path i32) (param $length i32)
     (param $other_fd i32) (param $other_path i32) (param $other_length i32) (param $intent i32) (param $links i32)
-    (result i32) (local $code i32) (local $first i32)
+    (result i32) (local $code i32)
     (global.set $at (call $slot (local.get $fd)))
     (global.set $other_at (call $slot (local.get $other_fd)))
     (global.set $told (call $take (i32.const {PATH}) (local.get $path) (local.get $length)))
@@ -231,7 +237,7 @@ TEXT = """
     (global.set $length (i32.load $own (i32.const {OTHER_ROUTED})))
     (local.set $code (call $walk (global.get $dir) (global.get $path) (global.get $length)))
     (if (local.get $code) (then
-      (return (call $astray (local.get $site) (i32.const {R_WRITES}) (local.get $code)))))
+      (return (call $astray_pair (local.get $site) (local.get $code)))))
     (global.set $other_path (i32.add (global.get $path) (global.get $walked)))
     (global.set $other_length (i32.sub (global.get $length) (global.get $walked)))
     (global.set $other_walked_to (global.get $walked_to))
@@ -241,7 +247,7 @@ TEXT = """
     (global.set $length (i32.load $own (i32.const {ROUTED})))
     (local.set $code (call $walk (global.get $dir) (global.get $path) (global.get $length)))
     (if (local.get $code) (then
-      (return (call $astray (local.get $site) (i32.const {R_WRITES}) (local.get $code)))))
+      (return (call $astray_pair (local.get $site) (local.get $code)))))
     (if (i32.ne (global.get $walked_to) (i32.const -1)) (then (global.set $dir (global.get $walked_to))))
     (global.set $path (i32.add (global.get $path) (global.get $walked)))
     (global.set $length (i32.sub (global.get $length) (global.get $walked)))

@@ -51,6 +51,7 @@ PAIRED = {
     "UNGRANTED": Reason.UNGRANTED,
     "ACROSS": Reason.ACROSS_GRANTS,
     "LINK": Reason.HARD_LINK,
+    "SYMBOLIC_LINK": Reason.SYMBOLIC_LINK,
 }
 """Reasons that only changes are refused for, or pairs of paths."""
 
