@@ -8,7 +8,6 @@ with that grant's permissions.
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import os
 import stat
@@ -16,6 +15,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
+from sandbox.broker.beneath import BENEATH, NO_MAGICLINKS, NO_SYMLINKS, open_beneath
 from sandbox.guard.sites import Reason
 from sandbox.plan import Preopen
 from sandbox.policy.globs import Pattern
@@ -224,34 +224,13 @@ def _below(base: str, path: str) -> list[str] | None:
     return [name for name in base.split("/") if name not in ("", ".")] + names
 
 
-class _OpenHow(ctypes.Structure):
-    _fields_ = (("flags", ctypes.c_uint64), ("mode", ctypes.c_uint64), ("resolve", ctypes.c_uint64))
-
-
-_OPENAT2 = 437
-_RESOLVE_NO_MAGICLINKS, _RESOLVE_NO_SYMLINKS, _RESOLVE_BENEATH = 0x02, 0x04, 0x08
-_syscall = ctypes.CDLL(None, use_errno=True).syscall
-
-
 def _open_beneath(directory: int, path: str) -> int:
     """A handle (``O_PATH``) on a directory below ``directory``, reached through no symbolic link."""
-    how = _OpenHow(
-        os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC, 0, _RESOLVE_BENEATH | _RESOLVE_NO_SYMLINKS | _RESOLVE_NO_MAGICLINKS
-    )
     encoded = path.encode("utf-8", "surrogateescape")
     if b"\0" in encoded:
         raise OSError(errno.EINVAL, "a path holds a zero byte")
-    found = _syscall(
-        ctypes.c_long(_OPENAT2),
-        ctypes.c_int(directory),
-        encoded,
-        ctypes.byref(how),
-        ctypes.c_size_t(ctypes.sizeof(how)),
-    )
-    if found < 0:
-        number = ctypes.get_errno()
-        raise OSError(number, os.strerror(number))
-    return int(found)
+    flags = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
+    return open_beneath(directory, encoded, flags, BENEATH | NO_SYMLINKS | NO_MAGICLINKS)
 
 
 def openat2_works() -> bool:

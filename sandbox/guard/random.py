@@ -22,6 +22,17 @@ FUNCTIONS = {
 }
 
 
+SPLITMIX = """
+    (global.set $random (i64.add (global.get $random) (i64.const 0x9e3779b97f4a7c15)))
+    (local.set $z (global.get $random))
+    (local.set $z (i64.xor (local.get $z) (i64.shr_u (local.get $z) (i64.const 30))))
+    (local.set $z (i64.mul (local.get $z) (i64.const 0xbf58476d1ce4e5b9)))
+    (local.set $z (i64.xor (local.get $z) (i64.shr_u (local.get $z) (i64.const 27))))
+    (local.set $z (i64.mul (local.get $z) (i64.const 0x94d049bb133111eb)))
+    (i64.xor (local.get $z) (i64.shr_u (local.get $z) (i64.const 31)))"""
+"""The next number of the generator whose state is the global ``$random``; the local ``$z`` is for it alone."""
+
+
 def emit(b: Builder, interface: int) -> None:
     """Guard one of the three interfaces of ``wasi:random``.
 
@@ -75,10 +86,4 @@ def _helpers(b: Builder) -> None:
     b.helpers["random"] = f"""
   (func $random (result i64) (local $z i64)
     (if (i32.eqz (global.get $random_started)) (then (global.set $random_started (i32.const 1)) {start}))
-    (global.set $random (i64.add (global.get $random) (i64.const 0x9e3779b97f4a7c15)))
-    (local.set $z (global.get $random))
-    (local.set $z (i64.xor (local.get $z) (i64.shr_u (local.get $z) (i64.const 30))))
-    (local.set $z (i64.mul (local.get $z) (i64.const 0xbf58476d1ce4e5b9)))
-    (local.set $z (i64.xor (local.get $z) (i64.shr_u (local.get $z) (i64.const 27))))
-    (local.set $z (i64.mul (local.get $z) (i64.const 0x94d049bb133111eb)))
-    (i64.xor (local.get $z) (i64.shr_u (local.get $z) (i64.const 31))))"""
+    {SPLITMIX})"""

@@ -7,12 +7,17 @@ Texts of the guest's cross it as bytes and go on as Latin-1, one character a byt
 from __future__ import annotations
 
 import ctypes
+import errno
+import os
+import stat
 import struct
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from wasmtime import _ffi as ffi
 
+from sandbox.broker.beneath import BENEATH, NO_MAGICLINKS, open_beneath
+from sandbox.guard.preview1.layout import FOUND, NOTHING, TYPE_DIRECTORY, TYPE_FILE, TYPE_LINK, UNKNOWN
 from sandbox.runtime.callbacks import DENY, Callbacks
 
 if TYPE_CHECKING:
@@ -28,6 +33,13 @@ _size = ffi.wasmtime_memory_data_size
 _data = ffi.wasmtime_memory_data
 _addressof, _string_at, _memmove = ctypes.addressof, ctypes.string_at, ctypes.memmove
 _word = struct.Struct("<I").pack
+_kind = struct.Struct("<B7xQ").pack
+"""``filetype`` and ``nlink`` as they lie in a ``filestat``, from byte 16 on."""
+
+LOOK = os.O_PATH | os.O_CLOEXEC
+ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EXDEV, errno.EACCES, errno.ENAMETOOLONG)
+"""What a path that leads to nothing fails with."""
+TYPES = {stat.S_IFDIR: TYPE_DIRECTORY, stat.S_IFREG: TYPE_FILE, stat.S_IFLNK: TYPE_LINK}
 
 
 class BaseMemory:
@@ -129,6 +141,26 @@ class CoreHost:
         )
         return ERRNOS[found & ~DENY] if found & DENY else 0
 
+    def look(self, grant: int, path: int, path_size: int, follows: int, out: int) -> int:
+        """What is at a path below a granted directory: its ``filetype`` and number of links, into a ``filestat``.
+
+        It is there, or nothing is that could be opened, or Wasmtime has to be asked, which resolves paths likewise.
+        """
+        flags = LOOK if follows else LOOK | os.O_NOFOLLOW
+        name = self.memory.read(path, path_size)
+        if b"\0" in name:
+            return NOTHING
+        try:
+            descriptor = open_beneath(self.callbacks.directories[grant], name, flags, BENEATH | NO_MAGICLINKS)
+            try:
+                info = os.fstat(descriptor)
+            finally:
+                os.close(descriptor)
+        except OSError as error:
+            return NOTHING if error.errno in ABSENT else UNKNOWN
+        self.memory.write(out + 16, _kind(TYPES.get(stat.S_IFMT(info.st_mode), 0), info.st_nlink))
+        return FOUND
+
     def exit(self, status: int) -> None:
         # What a shell sees of a status is its low byte; a failure must not look like success there.
         self.callbacks.exit(None, status & 0xFF or int(status != 0))
@@ -152,5 +184,6 @@ class CoreHost:
             "route": (8, True, self.route),
             "route_pair": (14, True, self.route_pair),
             "link": (8, True, self.link),
+            "look": (5, True, self.look),
             "exit": (1, False, self.exit),
         }

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, cast
 
 import pytest
 from wasmtime import Engine, Instance, Memory, Module, Store
 
+from sandbox.guard.preview1.layout import FOUND, NOTHING, UNKNOWN
 from sandbox.runtime.callbacks import DENY, Callbacks
 from sandbox.runtime.core_host import ERRNOS, BaseMemory, CoreHost
 
@@ -69,6 +73,8 @@ def test_after_the_memory() -> None:
 
 class Asked:
     """The callbacks of a worker, which keep what is asked and answer what they are told to."""
+
+    directories: list[int]
 
     def __init__(self, answer: Any = None) -> None:
         self.asked: list[tuple[Any, ...]] = []
@@ -185,3 +191,68 @@ def test_the_shim_imports_what_there_is() -> None:
     callbacks: Any = Asked()
     offered = {name: (count, returns) for name, (count, returns, _) in CoreHost(callbacks).functions().items()}
     assert imported == offered
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Iterator[tuple[CoreHost, Base, Path]]:
+    """A host whose second directory is a folder with one of everything."""
+    (tmp_path / "d").mkdir()
+    (tmp_path / "d" / "file").write_bytes(b"")
+    (tmp_path / "d" / "twice").write_bytes(b"")
+    os.link(tmp_path / "d" / "twice", tmp_path / "d" / "once more")
+    (tmp_path / "d" / "link").symlink_to("file")
+    (tmp_path / "d" / "out").symlink_to("../secret")
+    (tmp_path / "d" / "loop").symlink_to("loop")
+    os.mkfifo(tmp_path / "d" / "fifo")
+    (tmp_path / "secret").write_bytes(b"")
+    callbacks = Asked()
+    descriptor = os.open(tmp_path / "d", os.O_PATH | os.O_DIRECTORY)
+    callbacks.directories = [-1, descriptor]
+    host = CoreHost(cast(Callbacks, callbacks))
+    yield host, Base(host.memory), tmp_path / "d"
+    os.close(descriptor)
+
+
+@pytest.mark.parametrize(
+    ("path", "follows", "found"),
+    [
+        (b"file", 1, (FOUND, 4, 1)),
+        (b"./file", 0, (FOUND, 4, 1)),
+        (b"twice", 1, (FOUND, 4, 2)),
+        (b".", 1, (FOUND, 3, None)),
+        (b"fifo", 1, (FOUND, 0, 1)),
+        (b"link", 1, (FOUND, 4, 1)),
+        (b"link", 0, (FOUND, 7, 1)),
+        (b"out", 0, (FOUND, 7, 1)),
+        (b"out", 1, (NOTHING, 0xFF, None)),
+        (b"../secret", 1, (NOTHING, 0xFF, None)),
+        (b"/etc/passwd", 1, (NOTHING, 0xFF, None)),
+        (b"loop", 1, (NOTHING, 0xFF, None)),
+        (b"none", 1, (NOTHING, 0xFF, None)),
+        (b"file/x", 1, (NOTHING, 0xFF, None)),
+        (b"file\0", 1, (NOTHING, 0xFF, None)),
+        (b"", 1, (NOTHING, 0xFF, None)),
+        (b"\xff\xfe", 1, (NOTHING, 0xFF, None)),
+        (b"x" * 300, 1, (NOTHING, 0xFF, None)),
+    ],
+)
+def test_a_look(
+    folder: tuple[CoreHost, Base, Path], path: bytes, follows: int, found: tuple[int, int, int | None]
+) -> None:
+    """What lies below the directory is told by type and number of names; what lies outside is as good as not there."""
+    host, base, _ = folder
+    base.put(200, b"\xff" * 64)
+    answer = host.look(1, *base.put(1000, path), follows, 200)
+    told = base.get(200, 64)
+    links = int.from_bytes(told[24:32], "little") if found[2] is not None else None
+    assert (answer, told[16], links) == found
+    assert (told[:16], told[32:]) == (b"\xff" * 16, b"\xff" * 32)
+
+
+def test_a_look_that_does_not_tell(folder: tuple[CoreHost, Base, Path]) -> None:
+    """Where the kernel does not answer, Wasmtime is asked; no descriptor is left behind either way."""
+    host, base, _ = folder
+    before = len(os.listdir("/proc/self/fd"))
+    assert host.look(0, *base.put(1000, b"file"), 1, 200) == UNKNOWN
+    assert host.look(1, *base.put(1000, b"file"), 1, 200) == FOUND
+    assert len(os.listdir("/proc/self/fd")) == before

@@ -31,6 +31,11 @@ LINK = 19456
 ENTRIES, FIRST_ENTRIES = 32768, 4096
 """Where the table of descriptors begins, and how many it has at first."""
 
+TYPE_DIRECTORY, TYPE_FILE, TYPE_LINK = 3, 4, 7
+"""Of preview 1's ``filetype``."""
+FOUND, NOTHING, UNKNOWN = 0, 1, 2
+"""What the host answers to ``look``; ``UNKNOWN``: Wasmtime is to be asked."""
+
 SLOT_GRANT, SLOT_LENGTH, SLOT_KIND, SLOT_PATH = 0, 4, 8, 12
 OPENED, ROOT, FILE = 0, 1, 2
 """Kinds of slots: a directory that was opened (or what cannot be told), one that was granted, anything else."""

@@ -168,6 +168,15 @@ TEXT = """
   (func $ask (param $lookup i32) (result i32)
     (call $own.path_filestat_get (global.get $dir) (call $lookup (local.get $lookup))
       (global.get $path) (global.get $length) (i32.const {OUT})))
+  ;; The same for what is about to be opened, of which only the type and the number of names are needed. The host tells
+  ;; them sooner, relative to a granted directory: of any other it knows a path alone, which may be out of date.
+  (func $look (param $lookup i32) (result i32) (local $found i32)
+    (if (i32.eqz (i32.and (global.get $flags) (i32.const {ROUTED_GRANT}))) (then
+      (if (i32.eq (i32.load $own offset={SLOT_KIND} (global.get $at)) (i32.const {ROOT})) (then
+        (local.set $found (call $host.look (call $grant_of (global.get $at)) (i32.const {PATH}) (global.get $told)
+          (i32.and (local.get $lookup) (i32.const {FOLLOWS})) (i32.const {OUT})))
+        (if (i32.ne (local.get $found) (i32.const {UNKNOWN})) (then (return (local.get $found))))))))
+    (call $ask (local.get $lookup)))
 
   ;; Keep where a new descriptor leads: from the root of its grant, or from the directory that it was opened in.
   (func $keep (param $slot i32) (local $had i32) (local $to i32)
@@ -410,7 +419,7 @@ FUNCTIONS = {
       (i32.const {{DIRECTORY_AND_TRUNCATE}})) (then
       (call $leave)
       (return (i32.const {{E_INVAL}}))))
-    (local.set $errno (call $ask (local.get 1)))
+    (local.set $errno (call $look (local.get 1)))
     (if (i32.eqz (local.get $errno)) (then
       (local.set $reason (call $ordinary))
       (if (local.get $reason) (then
@@ -440,11 +449,10 @@ FUNCTIONS = {
       (local.set $reason (call $ordinary))
       (local.set $kind (select (i32.const {{OPENED}}) (i32.const {{FILE}})
         (i32.eq (i32.load8_u $own offset=16 (i32.const {{OUT}})) (i32.const {{TYPE_DIRECTORY}}))))))
-    (if (i32.eqz (i32.and (global.get $flags) (i32.const {{HARD_LINKS}}))) (then
-      (if (local.get $reason) (then
-        (drop (call $own.fd_close (local.get $new)))
-        (return (call $refuse (i32.const {{site[path_open]}}) (i32.or (local.get $reason) (local.get $writes))
-          (i32.const {{E_ACCES}})))))))
+    (if (local.get $reason) (then
+      (drop (call $own.fd_close (local.get $new)))
+      (return (call $refuse (i32.const {{site[path_open]}}) (i32.or (local.get $reason) (local.get $writes))
+        (i32.const {{E_ACCES}})))))
     (if (local.get $cut) (then
       (local.set $errno (call $own.fd_filestat_set_size (local.get $new) (i64.const 0)))
       (if (local.get $errno) (then

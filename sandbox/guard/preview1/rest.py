@@ -17,15 +17,7 @@ TEXT = """
     (call $once (select (i32.const {ONCE_MONOTONIC}) (i32.const {ONCE_WALL}) (local.get $clock))
       (select (local.get $monotonic_site) (local.get $wall_site) (local.get $clock))))
 
-  ;; SplitMix64, as for components.
-  (func $number_at_random (result i64) (local $z i64)
-    (global.set $random (i64.add (global.get $random) (i64.const 0x9e3779b97f4a7c15)))
-    (local.set $z (global.get $random))
-    (local.set $z (i64.xor (local.get $z) (i64.shr_u (local.get $z) (i64.const 30))))
-    (local.set $z (i64.mul (local.get $z) (i64.const 0xbf58476d1ce4e5b9)))
-    (local.set $z (i64.xor (local.get $z) (i64.shr_u (local.get $z) (i64.const 27))))
-    (local.set $z (i64.mul (local.get $z) (i64.const 0x94d049bb133111eb)))
-    (i64.xor (local.get $z) (i64.shr_u (local.get $z) (i64.const 31))))
+  (func $number_at_random (result i64) (local $z i64) {SPLITMIX})
 
   ;; What a clock shows that is not Wasmtime's own: mode coarse, frozen or denied.
   (func $time (param $clock i32) (param $mode i32) (result i64) (local $now i64)

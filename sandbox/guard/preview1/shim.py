@@ -13,7 +13,7 @@ from sandbox.guard.clocks import COARSE, FROZEN_MONOTONIC, FROZEN_WALL
 from sandbox.guard.filesystem import FOLLOWS, METADATA_COST, MUTATES
 from sandbox.guard.preview1 import descriptors, layout, paths, rest
 from sandbox.guard.preview1.base import OWN, arguments, params, result
-from sandbox.guard.random import MAX_BYTES
+from sandbox.guard.random import MAX_BYTES, SPLITMIX
 from sandbox.guard.sites import HOST_INSTANCE, Reason
 from sandbox.guard.state import DECOY, HARD_LINKS, ROUTED
 from sandbox.preview1 import MODULE, SIGNATURES
@@ -25,6 +25,7 @@ HOST = {
     "route": (8, True),
     "route_pair": (14, True),
     "link": (8, True),
+    "look": (5, True),
     "exit": (1, False),
 }
 """The host's functions: how many numbers each takes, and whether it answers one."""
@@ -80,11 +81,9 @@ CONSTANTS: dict[str, object] = {
     "RIGHTS_BOTH": 1 << 1 | 1 << 6,
     "RIGHT_READ": 1 << 1,
     "RIGHT_WRITE": 1 << 6,
-    "TYPE_DIRECTORY": 3,
-    "TYPE_FILE": 4,
-    "TYPE_LINK": 7,
     "MOST_SUBSCRIPTIONS": 1 << 20,
     "MOST_RANDOM": MAX_BYTES,
+    "SPLITMIX": SPLITMIX,
     "RESOLUTION": COARSE,
     "FROZEN_MONOTONIC": FROZEN_MONOTONIC,
     "FROZEN_TIME": FROZEN_WALL * 1_000_000_000,
