@@ -5,6 +5,7 @@ from __future__ import annotations
 import resource
 from collections.abc import Iterator
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,7 +14,8 @@ from wasmtime import Engine, FuncType, Instance, Linker, Module, Store, ValType,
 from wasmtime import wat2wasm as encode
 
 from sandbox.component import ComponentError
-from sandbox.guard.preview1 import CONFIG, SITES, base_text, configuration, shim_text, without_start
+from sandbox.guard.preview1 import CONFIG, SITES, base_text, configuration, layout, shim_text, without_start
+from sandbox.guard.preview1.base import PAGES
 from sandbox.guard.preview1.layout import FIRST_ENTRIES, MAX_GRANTS, SITE, UNKNOWN
 from sandbox.guard.preview1.shim import HOST
 from sandbox.guard.sites import HOST_INSTANCE
@@ -98,12 +100,31 @@ def many_files() -> Iterator[None]:
     resource.setrlimit(resource.RLIMIT_NOFILE, before)
 
 
-def test_site_numbers_are_those_of_the_list() -> None:
-    """Each site is one function of preview 1's, and there is room for a byte of each."""
-    assert [SITES[number].function for number in SITE.values()] == [s.function for s in SITES]
+def test_sites_are_functions_of_preview_1() -> None:
+    """Each site has a number of its own, and a name that a guest can have called."""
+    assert len(SITE) == len(SITES)
     assert {s.function for s in SITES} <= set(SIGNATURES)
     assert {s.interface for s in SITES} == {MODULE}
-    assert len(SITES) < 128
+
+
+def test_areas_of_the_memory_do_not_overlap() -> None:
+    """Each area of the base's memory ends before the next begins, and the last within what there is at first."""
+    areas = sorted(
+        [
+            (layout.CONFIG, 48 + layout.MAX_GRANTS),
+            (layout.ONCE, 4),
+            (layout.OUT, 64),
+            (layout.PATH, layout.PATH_MAX),
+            (layout.OTHER_PATH, layout.PATH_MAX),
+            (layout.ROUTED, 4 + layout.PATH_MAX),
+            (layout.OTHER_ROUTED, 4 + layout.PATH_MAX),
+            (layout.LINK, layout.PATH_MAX),
+            (layout.ENTRIES, 8 * layout.FIRST_ENTRIES),
+            (65536 * PAGES, 0),
+        ]
+    )
+    assert all(at + size <= after for (at, size), (after, _) in pairwise(areas))
+    assert layout.SLOT_SIZE >= layout.SLOT_PATH + layout.PATH_MAX
 
 
 def test_every_plan_fits() -> None:
