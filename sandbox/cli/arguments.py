@@ -58,7 +58,7 @@ def _parsers() -> dict[str, argparse.ArgumentParser]:
 
     top = argparse.ArgumentParser(
         prog="sandbox",
-        description="Run untrusted WebAssembly components under a capability policy, every refusal audited.",
+        description="Run untrusted WebAssembly components and modules under a policy, every refusal audited.",
         epilog=STATUSES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
@@ -68,7 +68,7 @@ def _parsers() -> dict[str, argparse.ArgumentParser]:
 
     run = commands.add_parser(
         "run",
-        help="run a component under a policy",
+        help="run a component or module under a policy",
         usage="sandbox run [options] POLICY [-- ARGUMENT ...]\n"
         "       sandbox run [options] --policy POLICY COMPONENT.wasm [-- ARGUMENT ...]",
         description="Runs the component that POLICY names, or COMPONENT.wasm under it, with what is behind `--` as its"
@@ -82,7 +82,7 @@ def _parsers() -> dict[str, argparse.ArgumentParser]:
 
     call = commands.add_parser(
         "call",
-        help="call a typed export of a component",
+        help="call a typed export of a component or module",
         usage="sandbox call [options] POLICY COMPONENT FUNCTION [ARGUMENT ...]\n"
         "       sandbox call [options] --policy POLICY COMPONENT.wasm FUNCTION [ARGUMENT ...]",
         description="Calls FUNCTION (operations.add, or ns:package/interface#add) of the policy's COMPONENT with\n"
@@ -100,12 +100,12 @@ def _parsers() -> dict[str, argparse.ArgumentParser]:
         help="the component's name in the policy, its function, and the function's arguments",
     )
 
-    inspect = commands.add_parser("inspect", help="show what a component is and asks for", allow_abbrev=False)
+    inspect = commands.add_parser("inspect", help="show what a component or module is and asks for", allow_abbrev=False)
     inspect.add_argument("path", metavar="COMPONENT.wasm")
     inspect.add_argument("--json", action="store_true", help="as one JSON object")
 
     init = commands.add_parser(
-        "init", help="draft a policy for a component: all it could need, nothing granted", allow_abbrev=False
+        "init", help="draft a policy for a component or module: all it could need, nothing granted", allow_abbrev=False
     )
     init.add_argument("path", metavar="COMPONENT.wasm")
     init.add_argument("--name", help="the component's name in the policy (default: after the file)")

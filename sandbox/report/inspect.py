@@ -16,7 +16,7 @@ MAX_SHOWN = 100
 MAX_FOREIGN = 5
 """Imports of a module that nothing serves and that the text names."""
 
-_Verdict: TypeAlias = wasi.Classification | preview1.Classification
+_Verdict: TypeAlias = "wasi.Classification | preview1.Classification"
 
 _USES: dict[Family | None, str] = {
     "filesystem": "opens, reads, changes, lists and removes files",

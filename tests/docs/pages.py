@@ -44,7 +44,9 @@ EXECUTED = tuple(p for p in PAGES if re.search(r"^```(console|python)", (ROOT / 
 SHOWN_ROOT = "/home/you/wasi-sandbox"
 SHOWN_PORT = "18080"
 JCO_IN_PAGES = "npx --yes @bytecodealliance/jco@1.32.1"
-NEEDS_COMPILERS = "docs/components.md"
+NEEDS_COMPILERS = "docs/guests.md"
+"""The page that builds guests, and runs programs that ``make programs`` fetches."""
+PROGRAMS = ROOT / ".guest-tools" / "programs"
 
 FENCE = re.compile(r"^```([^\n`]*)\n((?:(?!```).*\n)*)```$", re.MULTILINE)
 COMMENT = re.compile(r"^\s*(#|//).*\n", re.MULTILINE)
@@ -101,14 +103,18 @@ def transcript(text: str) -> list[tuple[str, str]]:
 
 
 class Clone:
-    """A copy of the project's policies, samples and Makefile, with the command ``sandbox`` at hand."""
+    """A copy of the project's policies, samples and Makefile, with ``sandbox`` and the fetched programs at hand."""
 
     def __init__(self, directory: Path, cache: Path) -> None:
         self.directory = directory / "wasi-sandbox"
         self.port = str(free_port())
-        for name in ("policies", "samples"):
-            ignored = shutil.ignore_patterns("report-python.wasm", "*.md", "totals.csv", "__pycache__")
+        for name in ("policies", "samples", "tests/guests/programs"):
+            ignored = shutil.ignore_patterns("report-python.wasm", "*.md", "totals.csv", "totals.json", "__pycache__")
             shutil.copytree(ROOT / name, self.directory / name, ignore=ignored)
+        if PROGRAMS.exists():
+            fetched = self.directory / PROGRAMS.relative_to(ROOT)
+            fetched.parent.mkdir()
+            fetched.symlink_to(PROGRAMS)
         for policy in (self.directory / "policies").glob("*.yaml"):
             policy.write_text(self.real(policy.read_text(encoding="utf-8")), encoding="utf-8")
         for name in ("Makefile", "pyproject.toml"):

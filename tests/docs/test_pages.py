@@ -26,8 +26,10 @@ from sandbox.guard.filesystem import METADATA_COST
 from sandbox.policy.component import PolicySection
 from sandbox.policy.load import _fields
 from sandbox.policy.schema import policy_schema
+from sandbox.preview1 import _DIALECTS, MODULE, classify
 from sandbox.runtime import cache, supervisor, worker
 from sandbox.runtime.outcome import Outcome, Status, Usage
+from sandbox.wasi import Refused
 from tests.docs.pages import (
     EXECUTED,
     JCO_IN_PAGES,
@@ -43,6 +45,8 @@ from tests.docs.pages import (
     same,
     transcript,
 )
+from tests.e2e.harness import PROBE_MODULE, write_policy
+from tests.e2e.programs import needs_programs
 from tests.policy.policies import load_text
 from tests.policy.test_docs import as_policy
 from tests.policy.test_fields import sections
@@ -87,6 +91,7 @@ def test_the_blocks_of_a_page_print_what_it_shows(page: str, clone: Clone) -> No
     """
     if page == NEEDS_COMPILERS:
         needs_compilers()
+        needs_programs()
     assert executed(read(page), clone) == read(page)
 
 
@@ -246,8 +251,12 @@ def test_every_public_name_is_on_the_page_of_the_library() -> None:
     assert methods == {name for name in vars(sandbox.Sandbox) if not name.startswith("_")}
 
 
+ENFORCING = {"plan", "worker", "Wasmtime", "guard", "shim", "supervisor", "broker", "load"}
+"""Who holds a field: what the cells of the table of enforcement name."""
+
+
 def test_every_field_of_the_language_has_a_row_in_the_table_of_enforcement() -> None:
-    """Nothing can be granted or bounded without saying by what it is held."""
+    """Nothing can be granted or bounded without saying by what it is held, for components and for modules."""
     table = rows(read("docs/policy.md"), "## Enforcement")
     named = {name for row in table for name in code(row[0].replace("access: read", "access"))}
     of = sections(PolicySection, {})
@@ -258,6 +267,101 @@ def test_every_field_of_the_language_has_a_row_in_the_table_of_enforcement() -> 
         *(_fields(of["ComponentSection"])),
     } - {"grants", "limits"}
     assert sorted(wanted - {name.partition(":")[0] for name in named}) == []
+    assert {len(row) for row in table} == {3}
+    words = [[ENFORCING & set(re.findall(r"\w+", cell)) for cell in row[1:]] for row in table]
+    assert [row[0] for row, cells in zip(table, words, strict=True) if not all(cells)] == []
+    assert [row[0] for row, cells in zip(table, words, strict=True) if "shim" in cells[0] or "guard" in cells[1]] == []
+
+
+def test_every_family_says_what_granting_nothing_means() -> None:
+    """In the table of empty grants, with what is recorded, and with whatever is otherwise for a module."""
+    table = rows(read("docs/policy.md"), "## What an empty grant means")
+    assert [name for row in table for name in code(row[0])] == [
+        *_fields(sections(PolicySection, {})["GrantsSection"]),
+        "imports",
+    ]
+    assert [row[0] for row in table if len(row) != 4 or not (row[1] and row[2])] == []
+
+
+REFUSED_GRANTS = {
+    "sockets": (
+        {"sockets": {"tcp": {"connect": ["192.0.2.1:80"]}}},
+        {"sockets": {"tcp": {"listen": ["127.0.0.1:0"]}}},
+        {"sockets": {"udp": {"send": ["192.0.2.1:53"]}}},
+        {"sockets": {"udp": {"bind": ["127.0.0.1:0"]}}},
+        {"sockets": {"dns": ["example.com"]}},
+    ),
+    "http": ({"http": ["GET https://example.com/"]},),
+}
+"""What a policy could grant of the families that are refused to a module."""
+EVERYTHING: dict[str, object] = {
+    "filesystem": [
+        {"host": "a", "guest": "/a", "access": "write", "except": ["**/.git"]},
+        {"host": "b", "guest": "/b", "access": "read", "hard-links": "allow"},
+    ],
+    "stdio": {"stdin": "inherit", "stdout": "capture", "stderr": {"file": "log"}},
+    "environment": {"set": {"TZ": "UTC"}},
+    "arguments": ["x"],
+    "clocks": "coarse",
+    "random": {"seed": 1},
+    "sockets": {},
+    "http": [],
+}
+BOUNDS = {
+    "memory": "1GiB",
+    "deadline": "1s",
+    "fuel": 1,
+    "output": 0,
+    "handles": 9,
+    "disk": 0,
+    "sockets": 1,
+    "sent": 0,
+} | {
+    "received": 0,
+    "connect-time": "1s",
+    "lookups": 1,
+    "lookup-bytes": 0,
+    "events": 1,
+}
+
+
+def test_what_the_table_calls_refused_for_modules_is_refused(tmp_path: Path) -> None:
+    """Those families and no others: with any grant of theirs there is no plan, with all of the others there is one."""
+    table = rows(read("docs/policy.md"), "## Enforcement")
+    named = [code(row[0])[0] for row in table if row[2].startswith("refused")]
+    assert named == [*REFUSED_GRANTS, "imports"]
+    for name in "ab":
+        (tmp_path / name).mkdir()
+
+    def refusal(grants: dict[str, object], **more: object) -> str | None:
+        component = {"source": str(PROBE_MODULE), "grants": grants, "limits": BOUNDS, **more}
+        policy = write_policy(tmp_path, {"version": 1, "components": {"m": component}})
+        try:
+            with sandbox.Sandbox(policy, cache=tmp_path / "cache") as box:
+                return None if box.plan().kind == "module" else "no module"
+        except (sandbox.PolicyError, sandbox.PlanError) as error:
+            return str(error).partition("components.m.")[2].partition(":")[0]
+
+    families = _fields(sections(PolicySection, {})["GrantsSection"])
+    assert sorted(EVERYTHING) == sorted(families)
+    assert sorted(BOUNDS) == sorted(_fields(sections(PolicySection, {})["LimitsSection"]))
+    assert refusal(EVERYTHING) is None
+    assert [[refusal(EVERYTHING | some) for some in found] for found in REFUSED_GRANTS.values()] == [
+        ["grants.sockets"] * 5,
+        ["grants.http"],
+    ]
+    assert refusal({}, imports={"a:b/c": "m"}) == "imports"
+
+
+def test_the_modules_that_are_refused_are_on_the_page() -> None:
+    """Each dialect that is told apart has a row, and each row is refused."""
+    table = rows(read(NEEDS_COMPILERS), "## What is refused, and what to do")
+    named = {name for row in table if row[0].startswith("imports `") for name in code(row[0])}
+    modules = {name.removesuffix(".*").partition(".thread")[0] for name in named if not name.startswith("sock_")}
+    assert modules == {*_DIALECTS, "wasi"}
+    assert [m for m in modules if not isinstance(classify(m, "f", "func"), Refused)] == []
+    extensions = [name for name in named if name.startswith("sock_")]
+    assert [n for n in extensions if not isinstance(classify(MODULE, n, "func"), Refused)] == []
 
 
 def test_the_numbers_in_the_prose_are_the_numbers() -> None:
@@ -315,23 +419,52 @@ def test_every_policy_in_the_repository_says_where_its_schema_is() -> None:
     for path in sorted((ROOT / "policies").glob("*.yaml")):
         first = path.read_text(encoding="utf-8").splitlines()[0]
         found[path.name] = (path.parent / first.removeprefix("# yaml-language-server: $schema=")).exists()
-    assert found == dict.fromkeys(
-        ("calculator.yaml", "feed.yaml", "miner.yaml", "report-python.yaml", "report.yaml"), True
-    )
+    names = "calculator esbuild feed ice40 miner python report report-module report-python ruby"
+    assert found == {f"{name}.yaml": True for name in names.split()}
+
+
+def test_the_sample_module_is_the_component_s() -> None:
+    """The component holds the module byte for byte, and both have one policy but for the file and its digest."""
+    samples, policies = ROOT / "samples", ROOT / "policies"
+    assert (samples / "report.m.wasm").read_bytes() in (samples / "report.wasm").read_bytes()
+    own = re.compile(r"^ *(#|source: |digest: ).*\n", re.MULTILINE)
+    granted = [own.sub("", (policies / name).read_text("utf-8")) for name in ("report.yaml", "report-module.yaml")]
+    assert granted[0] == granted[1]
 
 
 # Promises.
 
 
-def promises() -> list[list[str]]:
-    return rows(read("SECURITY.md"), "## What may be relied on")
+def promises() -> tuple[list[list[str]], list[list[str]]]:
+    """The promises of SECURITY.md: those to any guest, and those about granted sockets, which no module has."""
+    page = read("SECURITY.md")
+    return rows(page, "## What may be relied on"), rows(page, "### Granted sockets")
+
+
+OF_MODULES = re.compile(
+    r"tests/(e2e/test_(module_\w+|programs)|guard/test_preview1|runtime/test_modules|test_preview1)\.py"
+)
+"""Tests of modules alone."""
+
+
+def kind_of(test: str, ids: set[str]) -> str:
+    """How the table of promises marks a test that runs a module: alone, or both, by the ids of its runs."""
+    if OF_MODULES.match(test):
+        return "module"
+    kinds = {word for name in ids for word in name.split("-") if word in ("component", "module")}
+    return "both" if len(kinds) == 2 else ""
 
 
 def test_every_promise_names_tests_that_exist() -> None:
-    """The tests behind the promises are collected by pytest under the names that SECURITY.md gives."""
-    named = [code(row[-1]) for row in promises()]
-    assert [row[0] for row, tests in zip(promises(), named, strict=True) if not tests] == []
-    wanted = sorted({test for tests in named for test in tests})
+    """The tests behind the promises are collected by pytest under the names that SECURITY.md gives.
+
+    It marks those that run a module, and each promise has one, but for those about granted sockets.
+    """
+    to_any, of_sockets = promises()
+    table = [*to_any, *of_sockets]
+    named = [re.findall(r"`(tests/[^`]+)`(?: \*\((both|module)\)\*)?", row[-1]) for row in table]
+    assert [row[0] for row, tests in zip(table, named, strict=True) if not tests] == []
+    wanted = sorted({test for tests in named for test, _ in tests})
     files = sorted({test.partition("::")[0] for test in wanted})
     assert [file for file in files if not (ROOT / file).is_file()] == []
     ran = subprocess.run(
@@ -341,8 +474,16 @@ def test_every_promise_names_tests_that_exist() -> None:
         encoding="utf-8",
         check=False,
     )
-    collected = {line.partition("[")[0] for line in ran.stdout.splitlines() if "::" in line}
-    assert (sorted(set(wanted) - collected), ran.returncode) == ([], 0), ran.stdout[-2000:]
+    collected: dict[str, set[str]] = {}
+    for line in ran.stdout.splitlines():
+        if "::" in line:
+            name, _, run = line.partition("[")
+            collected.setdefault(name, set()).add(run.removesuffix("]"))
+    assert (sorted(set(wanted) - set(collected)), ran.returncode) == ([], 0), ran.stdout[-2000:]
+    wrong = {t: kind_of(t, collected[t]) for tests in named for t, mark in tests if mark != kind_of(t, collected[t])}
+    assert wrong == {}
+    without = [row[0] for row, tests in zip(table, named, strict=True) if not any(mark for _, mark in tests)]
+    assert without == [row[0] for row in of_sockets]
 
 
 def test_a_trail_that_is_not_whole_fails_the_run(clone: Clone) -> None:
