@@ -1,4 +1,4 @@
-"""Run untrusted WebAssembly components under a capability policy, every refusal audited.
+"""Run untrusted WebAssembly under a capability policy, every refusal audited: components, and preview 1 modules.
 
 ``Policy.load`` reads a policy, ``run`` runs a component of it once, ``Sandbox`` many times; how a run ended is an
 ``Outcome`` with its audit ``Event`` values. Names are loaded when they are first used, so that importing costs nothing.

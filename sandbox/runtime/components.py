@@ -7,7 +7,7 @@ import os
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sandbox.runtime.callbacks import MAX_TEXT, Callbacks, UnfitError
-from sandbox.runtime.endings import Ended, are_sites, cause, usage, write_answer
+from sandbox.runtime.endings import Ended, cause, usage, write_answer
 from sandbox.runtime.engines import Engines
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ class Components:
             with open(f"{base}.sites", "rb") as file:
                 data = json.loads(file.read())
             sites, size = data["sites"], data["size"]
-            if os.stat(f"{base}.cwasm").st_size != size or not are_sites(sites):
+            if os.stat(f"{base}.cwasm").st_size != size or not _are_sites(sites):
                 return None
             engine = self.engines.engine(job["fuel"] is not None)
             return Guarded(wasm.Component.deserialize_file(engine, f"{base}.cwasm"), sites)
@@ -144,3 +144,10 @@ def _find(instance: wasm.Instance, store: Store, interface: str | None, name: st
     outer = instance.get_export_index(store, interface)
     index = None if outer is None else instance.get_export_index(store, name, outer)
     return None if index is None else instance.get_func(store, index)
+
+
+def _are_sites(data: object) -> bool:
+    """Whether ``data`` is what ``Site.to_data`` gives, for each site of a guard."""
+    return isinstance(data, list) and all(
+        isinstance(row, list) and [type(x) for x in row] == [str, str, str, bool] for row in data
+    )

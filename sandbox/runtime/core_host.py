@@ -17,17 +17,14 @@ from typing import TYPE_CHECKING, Any
 from wasmtime import _ffi as ffi
 
 from sandbox.broker.beneath import BENEATH, NO_MAGICLINKS, open_beneath
-from sandbox.guard.preview1.layout import FOUND, NOTHING, TYPE_DIRECTORY, TYPE_FILE, TYPE_LINK, UNKNOWN
+from sandbox.guard.preview1.layout import FOUND, NOTHING, PATH_MAX, TYPE_DIRECTORY, TYPE_FILE, TYPE_LINK, UNKNOWN
 from sandbox.runtime.callbacks import DENY, Callbacks
 
 if TYPE_CHECKING:
     from wasmtime import Store
 
-PATH_MAX = 4096
-"""Bytes of a path that is answered; there is no room for more."""
 ERRNOS = {0: 2, 12: 28, 13: 29, 18: 37, 20: 44, 22: 48, 24: 54, 31: 63, 36: 75}
 """From the router's ``Error`` to the error numbers of preview 1."""
-NAME_TOO_LONG = 37
 
 _size = ffi.wasmtime_memory_data_size
 _data = ffi.wasmtime_memory_data
@@ -148,7 +145,7 @@ class CoreHost:
         """
         flags = LOOK if follows else LOOK | os.O_NOFOLLOW
         name = self.memory.read(path, path_size)
-        if b"\0" in name:
+        if b"\0" in name or not _is_text(name):  # Wasmtime refuses these, whatever is there
             return NOTHING
         try:
             descriptor = open_beneath(self.callbacks.directories[grant], name, flags, BENEATH | NO_MAGICLINKS)
@@ -161,6 +158,10 @@ class CoreHost:
         self.memory.write(out + 16, _kind(TYPES.get(stat.S_IFMT(info.st_mode), 0), info.st_nlink))
         return FOUND
 
+    def misaligned(self, address: int, alignment: int) -> None:
+        """Nothing of the type that is to be read or written can lie there: preview 1 has the call trap."""
+        self.callbacks.trap = f"the address {address} is not a multiple of {alignment}, as preview 1 wants it"
+
     def exit(self, status: int) -> None:
         # What a shell sees of a status is its low byte; a failure must not look like success there.
         self.callbacks.exit(None, status & 0xFF or int(status != 0))
@@ -170,7 +171,7 @@ class CoreHost:
         if found & DENY:
             return -ERRNOS[found & ~DENY]
         if any(len(path) > PATH_MAX for _, path in paths):
-            return -NAME_TOO_LONG
+            return -ERRNOS[18]  # there is no room for more
         for out, path in paths:
             self.memory.write(out, _word(len(path)) + path.encode("latin-1"))
         return found
@@ -185,5 +186,14 @@ class CoreHost:
             "route_pair": (14, True, self.route_pair),
             "link": (8, True, self.link),
             "look": (5, True, self.look),
+            "misaligned": (2, False, self.misaligned),
             "exit": (1, False, self.exit),
         }
+
+
+def _is_text(name: bytes) -> bool:
+    try:
+        name.decode()
+    except UnicodeDecodeError:
+        return False
+    return True

@@ -23,13 +23,6 @@ def write_answer(descriptor: int, text: str) -> None:
         data = data[os.write(descriptor, data) :]
 
 
-def are_sites(data: object) -> bool:
-    """Whether ``data`` is what ``Site.to_data`` gives, for each site of a guard."""
-    return isinstance(data, list) and all(
-        isinstance(row, list) and [type(x) for x in row] == [str, str, str, bool] for row in data
-    )
-
-
 def memory_ran_out(text: str) -> bool:
     return any(
         sign in text

@@ -43,7 +43,7 @@ def _module_key(digest: str, fuel: bool) -> str:
 @functools.lru_cache(maxsize=2)
 def shims_key(fuel: bool) -> str:
     """The name, in the cache, of the base and the shim that any module runs between."""
-    return key("shims", fuel, library(), generator(), processor())
+    return key("shims", fuel, library(), _sources(shim_sources()), processor())
 
 
 @functools.lru_cache(maxsize=256)
@@ -53,17 +53,25 @@ def _compiled_key(digest: str, shape: Shape, fuel: bool) -> str:
 
 @functools.cache
 def generator() -> str:
-    """A digest of the guard generators' own sources: a guard of another version is another guard."""
-    names = []
-    for folder in ("guard", "guard/preview1"):
-        found = os.listdir(os.path.join(_ROOT, folder))
-        names += sorted(f"{folder}/{name}" for name in found if name.endswith(".py"))
-    return _sources((*names, "component.py", "preview1.py"))
+    """A digest of the guard generator's own sources: a guard of another version is another guard."""
+    return _sources((*_python("guard"), "component.py"))
+
+
+def shim_sources() -> tuple[str, ...]:
+    """What base and shim are made from: their own sources, and what these take from others."""
+    return (*_python("guard/preview1"), *(f"guard/{name}.py" for name in SHIM_NEEDS), "preview1.py")
+
+
+SHIM_NEEDS = ("clocks", "filesystem", "random", "sites", "state")
+
+
+def _python(folder: str) -> list[str]:
+    return sorted(f"{folder}/{name}" for name in os.listdir(os.path.join(_ROOT, folder)) if name.endswith(".py"))
 
 
 _ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-_MODULE_SOURCES = ("component.py", "guard/preview1/start.py", "runtime/signatures.py")
-"""What changes a module before it is compiled, and what is kept beside its code."""
+_MODULE_SOURCES = ("component.py", "guard/preview1/start.py", "runtime/modules.py", "runtime/signatures.py")
+"""What changes a module before it is compiled, and says what is kept beside its code."""
 
 
 def _sources(paths: tuple[str, ...]) -> str:

@@ -78,10 +78,10 @@ class Wanted(NamedTuple):
 
 
 class Ready(NamedTuple):
-    """What can be called now. Where the call is none that can be made, nothing of the guest's was run."""
+    """A guest that was instantiated, and what is to be called of it."""
 
-    instance: Instance | None
-    wanted: Wanted | Ended
+    instance: Instance
+    wanted: Wanted
 
 
 class Shims(NamedTuple):
@@ -217,11 +217,13 @@ class Modules:
         """Make what a run needs and its guest is not charged with."""
         self.linker(fuel)
 
-    def instantiate(self, job: dict[str, Any], store: Store, loaded: Guest) -> Ready:
-        """The guest's instance, with its start function run. Raises ``WasmtimeError``, ``Trap`` or ``UnfitError``."""
+    def instantiate(self, job: dict[str, Any], store: Store, loaded: Guest) -> Ready | Ended:
+        """The guest's instance, with its start function run; where the call is none that can be made, how the run ends,
+        of which nothing of the guest's was part. Raises ``WasmtimeError``, ``Trap`` or ``UnfitError``.
+        """
         wanted = _wanted(job, loaded)
         if not isinstance(wanted, Wanted):
-            return Ready(None, wanted)
+            return wanted
         if loaded.imports:
             instance = self._between(job, store, loaded)
         else:
@@ -264,12 +266,11 @@ class Modules:
         linker.instantiate(store, shims.shim)
         return instance
 
-    def call(self, job: dict[str, Any], store: Store, instance: Ready, answer: int) -> Ended:
+    def call(self, job: dict[str, Any], store: Store, instance: Ready | Ended, answer: int) -> Ended:
         """Call ``_start``, or an exported function once the module is initialised; several results are a tuple."""
+        if not isinstance(instance, Ready):
+            return instance
         made, wanted = instance
-        if made is None or not isinstance(wanted, Wanted):
-            assert not isinstance(wanted, Wanted)
-            return wanted
         if job["call"] is not None and job["initialize"]:
             _invoke(store, _function(store, made, "_initialize"))
         _invoke(store, _function(store, made, wanted.function), wanted.given, wanted.results)

@@ -193,8 +193,13 @@ def resolve_call(plan: Plan, name: str, arguments: Sequence[str]) -> Call:
     return Call(interface=found[0], function=function, arguments=tuple(arguments), shown=name)
 
 
+MOST_LISTED = 20
+"""Exports that a message names."""
+
+
 def _listed(exports: Sequence[tuple[str, str]]) -> str:
-    return ", ".join(ascii(n)[1:-1] for _, n in exports) or "nothing that can be called"
+    more = f" and {len(exports) - MOST_LISTED:,} more" if len(exports) > MOST_LISTED else ""
+    return ", ".join(ascii(n)[1:-1] for _, n in exports[:MOST_LISTED]) + more or "nothing that can be called"
 
 
 def execute(

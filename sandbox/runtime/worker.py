@@ -38,6 +38,8 @@ HOST_FILES = 96
 """File descriptors that the worker itself may need."""
 PASSING_FILES = 8
 """File descriptors of sockets that are being handed over, or refused, beside those that a guest may have open."""
+KEPT = 16
+"""Compiled guests that a worker keeps from one run to the next: each holds a file descriptor of its ``HOST_FILES``."""
 READER_PATIENCE = 0.5
 """Seconds that a run which is over waits for its last read of standard input."""
 
@@ -90,7 +92,7 @@ class Worker:
 
     def load(self, job: dict[str, Any], kind: Kind) -> Any:
         """A job's compiled guest: kept, or made. Raises ``UnfitError``."""
-        found = self.loaded.get(job["key"])
+        found = self.loaded.pop(job["key"], None)
         if found is None:
             found = kind.cached(job)
         if found is None:
@@ -98,6 +100,8 @@ class Worker:
             found = self._compile(job, kind)
             self.channel.send("compiled")
         self.loaded[job["key"]] = found
+        while len(self.loaded) > KEPT:
+            del self.loaded[next(iter(self.loaded))]  # the one that was used least recently
         return found
 
     def _compile(self, job: dict[str, Any], kind: Kind) -> Any:

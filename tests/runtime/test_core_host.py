@@ -201,6 +201,7 @@ def folder(tmp_path: Path) -> Iterator[tuple[CoreHost, Base, Path]]:
     (tmp_path / "d" / "twice").write_bytes(b"")
     os.link(tmp_path / "d" / "twice", tmp_path / "d" / "once more")
     (tmp_path / "d" / "link").symlink_to("file")
+    os.link(tmp_path / "d" / "twice", os.fsencode(tmp_path / "d") + b"/\xff\xfe")
     (tmp_path / "d" / "out").symlink_to("../secret")
     (tmp_path / "d" / "loop").symlink_to("loop")
     os.mkfifo(tmp_path / "d" / "fifo")
@@ -218,7 +219,7 @@ def folder(tmp_path: Path) -> Iterator[tuple[CoreHost, Base, Path]]:
     [
         (b"file", 1, (FOUND, 4, 1)),
         (b"./file", 0, (FOUND, 4, 1)),
-        (b"twice", 1, (FOUND, 4, 2)),
+        (b"twice", 1, (FOUND, 4, 3)),
         (b".", 1, (FOUND, 3, None)),
         (b"fifo", 1, (FOUND, 0, 1)),
         (b"link", 1, (FOUND, 4, 1)),

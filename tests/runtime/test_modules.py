@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from wasmtime import wat2wasm
@@ -13,11 +14,18 @@ from wasmtime import wat2wasm
 from sandbox.plan import Plan
 from sandbox.policy.model import Policy
 from sandbox.runtime.cache import Cache
-from sandbox.runtime.engine import compiled_key, shims_key
+from sandbox.runtime.callbacks import Callbacks, UnfitError
+from sandbox.runtime.channel import Channel
+from sandbox.runtime.engine import SHIM_NEEDS, compiled_key, shim_sources, shims_key
+from sandbox.runtime.engines import Engines
+from sandbox.runtime.modules import Modules
 from sandbox.runtime.outcome import Outcome
 from sandbox.runtime.process import WorkerProcess
 from sandbox.runtime.session import UsageError, execute, plan_of, resolve_call
+from sandbox.runtime.worker import HOST_MEMORY
 from tests.e2e.harness import policy_data, write_policy
+
+PAGE = 65536
 
 P1 = '"wasi_snapshot_preview1"'
 WRITE = f'(import {P1} "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))'
@@ -30,6 +38,16 @@ def says(text: str) -> str:
       (func $say
         (i32.store (i32.const 0) (i32.const 16)) (i32.store (i32.const 4) (i32.const {len(text)}))
         (drop (call $write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 8))))"""
+
+
+class Told:
+    """Keeps what a worker tells its supervisor."""
+
+    def __init__(self) -> None:
+        self.messages: list[tuple[Any, ...]] = []
+
+    def send(self, *message: object) -> None:
+        self.messages.append(message)
 
 
 class Bench:
@@ -270,17 +288,90 @@ def test_refused(bench: Bench, text: str, reason: str) -> None:
     assert bench.worker is not None
 
 
-def test_an_initialize_that_is_none(bench: Bench) -> None:
-    """Nothing of the module is called then."""
-    text = '(module (func (export "_initialize") (param i32)) (func (export "f") unreachable))'
-    expected = "its _initialize is no function without parameters and results"
-    assert ended(bench.call(text, "f")) == ("refused", 121, expected)
+SAYS_FIRST = f"""(module {WRITE} {says("ran")} (start $say)
+  (func (export "_initialize") (call $say)) (func (export "f") (param i32)) (func (export "v") (param v128)))"""
+
+
+@pytest.mark.parametrize(
+    ("text", "call", "how", "status", "reason"),
+    [
+        (
+            SAYS_FIRST,
+            ("f", "x"),
+            "failed",
+            2,
+            "argument 1: expected an i32 from -2147483648 to 4294967295, found x\n  x\n  ^",
+        ),
+        (SAYS_FIRST, ("f",), "failed", 2, "0 arguments given, the function takes 1 argument: (i32)"),
+        (SAYS_FIRST, ("v", "1"), "failed", 2, "v takes or returns a v128, which cannot be passed as text"),
+        (
+            SAYS_FIRST.replace('(export "_initialize")', '(export "_initialize") (param i32)'),
+            ("f", "1"),
+            "refused",
+            121,
+            "its _initialize is no function without parameters and results",
+        ),
+        (
+            SAYS_FIRST.replace('(export "f")', '(export "_start")'),
+            (),
+            "refused",
+            121,
+            "its _start is no function without parameters and results",
+        ),
+    ],
+)
+def test_a_call_is_judged_before_anything_runs(
+    bench: Bench, text: str, call: tuple[str, ...], how: str, status: int, reason: str
+) -> None:
+    """Neither the start function nor ``_initialize`` runs for a call that cannot be made."""
+    outcome = bench.call(text, *call) if call else bench.run(text)
+    assert (ended(outcome), outcome.stdout) == ((how, status, reason), b"")
+    assert bench.call(SAYS_FIRST, "f", "1").stdout == b"ranran"
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        '(func (import "wasi_snapshot_preview1" "own.path_unlink_file") (param i32 i32 i32) (result i32))',
+        '(memory (import "wasi_snapshot_preview1" "memory") 1)',
+        '(table (import "wasi_snapshot_preview1" "table") 1 funcref)',
+        '(func (import "sandbox:guard/host" "exit") (param i32))',
+    ],
+)
+def test_what_is_the_shims_is_for_no_guest(tmp_path: Path, wanted: str) -> None:
+    """The worker gives a guest nothing of the base but the functions of preview 1, whatever the plan has let by."""
+    guests = Modules(Engines(), Callbacks(cast(Channel, Told())))
+    job = {"key": "guest", "shims": "shims", "cache": str(tmp_path), "fuel": None}
+    data = bytes(wat2wasm(f'(module {wanted} (memory (export "memory") 1))'))
+    with pytest.raises(UnfitError, match=r"^the module imports something that is not of wasi_snapshot_preview1$"):
+        guests.compile(job, data)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_many_modules_in_one_worker(tmp_path: Path) -> None:
+    """A worker does not run out of files over the guests that it has seen."""
+    bench = Bench(tmp_path)
+    try:
+        for number in range(100):
+            text = f'(module (memory 1) (data (i32.const 0) "{number}") (func (export "_start")))'
+            assert ended(bench.run(text, limits={"handles": 8})) == ("exited", 0, None)
+    finally:
+        bench.restart()
+
+
+def test_the_shims_sources() -> None:
+    """What base and shim are made from is all that their key depends on: no module of the guard's is missing in it."""
+    root = Path(__file__).resolve().parent.parent.parent / "sandbox"
+    assert all((root / name).is_file() for name in shim_sources())
+    used = set()
+    for path in (root / "guard" / "preview1").glob("*.py"):
+        used |= set(re.findall(r"from sandbox\.guard\.(\w+) import", path.read_text(encoding="utf-8")))
+    assert used - {"preview1"} == set(SHIM_NEEDS)
 
 
 def test_code_that_is_not_valid(bench: Bench) -> None:
     """Wasmtime's own words say what is wrong with it."""
-    plan = bench.plan('(module (func (export "_start") (result i32) (i64.const 1)))'.replace("(result i32)", ""))
-    outcome = bench.execute(plan)
+    outcome = bench.run('(module (func (export "_start") (i64.const 1)))')
     assert outcome.how == "refused"
     assert (outcome.reason or "").startswith("Wasmtime refuses the module: ")
 
@@ -310,17 +401,20 @@ def test_a_memory_that_is_too_large(bench: Bench) -> None:
 
 
 def test_memories_share_one_bound(bench: Bench) -> None:
-    """Several memories, and what stands beside the module, hold together what the policy allows and hardly more."""
+    """Several memories hold together what the policy allows, and hardly more."""
     many = "".join(f"(memory $m{n} 1)" for n in range(30))
     touch = "".join(
         f"(drop (memory.grow $m{n} (i32.const 255)))"
         f" (memory.fill $m{n} (i32.const 0) (i32.const 1) (i32.mul (memory.size $m{n}) (i32.const 65536)))"
         for n in range(30)
     )
-    text = f'(module {WRITE} (memory (export "memory") 1) {many} (func (export "_start") {touch}))'
-    outcome = bench.run(text, limits={"memory": "32MiB"})
-    assert outcome.how in ("exited", "limit")
-    assert outcome.usage.memory is None or outcome.usage.memory <= (32 + 40) << 20
+    total = "(i32.const 0)"
+    for n in range(30):
+        total = f"(i32.add {total} (memory.size $m{n}))"
+    text = f'(module {WRITE} (memory (export "memory") 1) {many} (func (export "f") (result i32) {touch} {total}))'
+    outcome = bench.call(text, "f", limits={"memory": "32MiB"})
+    assert ended(outcome) == ("exited", 0, None)
+    assert 16 << 20 <= int(outcome.value or 0) * PAGE <= (32 << 20) + HOST_MEMORY
 
 
 def test_fuel(bench: Bench) -> None:
@@ -437,13 +531,3 @@ def test_a_module_that_changed(bench: Bench) -> None:
     assert ended(bench.execute(plan)) == ("refused", 121, "the module changed while it was being read")
     (bench.folder / "guest.wasm").unlink()
     assert ended(bench.execute(plan)) == ("refused", 121, "the module cannot be read: No such file or directory")
-
-
-class Told:
-    """Keeps what a worker tells its supervisor."""
-
-    def __init__(self) -> None:
-        self.messages: list[tuple[Any, ...]] = []
-
-    def send(self, *message: object) -> None:
-        self.messages.append(message)

@@ -26,6 +26,7 @@ HOST = {
     "route_pair": (14, True),
     "link": (8, True),
     "look": (5, True),
+    "misaligned": (2, False),
     "exit": (1, False),
 }
 """The host's functions: how many numbers each takes, and whether it answers one."""
