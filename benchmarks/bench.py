@@ -158,7 +158,10 @@ class ShimmedModule(Plain):
         self.guest = modules.compile(job, data)
 
     def _instantiate(self, store: Store) -> Ready:
-        return self.modules.instantiate(self.job, store, self.guest)
+        found = self.modules.instantiate(self.job, store, self.guest)
+        if not isinstance(found, Ready):
+            raise RuntimeError(f"the guest cannot be called: {found}")
+        return found
 
     def _start(self, store: Store) -> bool:
         return bool(self.modules.call(self.job, store, self._instantiate(store), -1)["status"])
