@@ -18,6 +18,7 @@ from sandbox.guard.sites import Reason
 from sandbox.guard.state import (
     AUXILIARY,
     DECOY,
+    DOT,
     GRANTS,
     HARD_LINKS,
     MAX_GRANTS,
@@ -277,6 +278,11 @@ class _Method:
         self.site = b.site(interface, name, f"filesystem.{access}")
         self.writes = int(Reason.WRITES) if method in MUTATING else 0
         self.result = function.result
+        self.reaches = f"(i32.const {int(method in ONE_PATH and SIGNATURES[method][1] == 'flags')})"
+        """Text that says if a slash after the last name has the call reach what a link there leads to, whatever its
+        flags say of links. It does not where a directory would be created or truncated: that fails."""
+        if method == "open-at":
+            self.reaches = f"(i32.eqz (i32.and (local.get 4) (i32.const {CREATE | TRUNCATE})))"
         self.can_fail = isinstance(self.result, ty.Result)
         _helpers(b)
 
@@ -326,7 +332,7 @@ class _Method:
         at, length = text
         return f"""
       (local.set {opened} (call {_walk(self.b, self.interface, self.descriptor)}
-        (local.get {start}) (local.get {at}) (local.get {length})))
+        (local.get {start}) (local.get {at}) (local.get {length}) {self.reaches}))
       (if (i32.eqz (local.get {opened})) (then
         {self.leave()}
         (if (call $denial (global.get $walk_error)) (then {denied(self.writes)}))
@@ -337,7 +343,9 @@ class _Method:
         (then (local.set {opened} (i32.const 0)))
         (else (local.set {start} (local.get {opened}))))
       (local.set {at} (i32.add (local.get {at}) (global.get $walked)))
-      (local.set {length} (i32.sub (local.get {length}) (global.get $walked)))"""
+      (local.set {length} (i32.sub (local.get {length}) (global.get $walked)))
+      (if (i32.eqz (local.get {length})) (then
+        (local.set {at} (i32.const {DOT})) (local.set {length} (i32.const 1))))"""
 
     def leave(self) -> str:
         """Drop the directories that were walked to."""
@@ -658,7 +666,8 @@ def _walk(b: Builder, interface: int, descriptor: int) -> str:
     through no link: between the host's judgement and the call, another run may have put a link in the way.
 
     It answers a handle, the one that it started from if the path is a single name, or 0 and ``$walk_error``;
-    ``$walked`` is how much of the path is behind it.
+    ``$walked`` is how much of the path is behind it. A slash at the end belongs to the last name; if ``$all``, that
+    name too is a directory to be opened, since a slash after it would have a link followed.
     """
     name = f"walk{interface}"
     if name in b.helpers:
@@ -667,14 +676,15 @@ def _walk(b: Builder, interface: int, descriptor: int) -> str:
     at = AUXILIARY + ty.payload_offset(ty.Result(ty.Own(descriptor), ERROR_CODE))
     b.globals["walk"] = "(global $walked (mut i32) (i32.const 0)) (global $walk_error (mut i32) (i32.const 0))"
     b.helpers[name] = f"""
-  (func ${name} (param $root i32) (param $path i32) (param $length i32) (result i32) (local $here i32) (local $i i32)
+  (func ${name} (param $root i32) (param $path i32) (param $length i32) (param $all i32) (result i32)
+    (local $here i32) (local $i i32)
     (local.set $here (local.get $root))
     (global.set $walked (i32.const 0))
     (block $done (loop $next
       (br_if $done (i32.ge_u (local.get $i) (local.get $length)))
       (if (i32.eq (i32.load8_u (i32.add (local.get $path) (local.get $i))) (i32.const 47)) (then
-        ;; a slash at the end belongs to the last name
-        (br_if $done (i32.ge_u (i32.add (local.get $i) (i32.const 1)) (local.get $length)))
+        (br_if $done (i32.and (i32.eqz (local.get $all))
+          (i32.ge_u (i32.add (local.get $i) (i32.const 1)) (local.get $length))))
         (call {open_at} (local.get $here) (i32.const 0)
           (i32.add (local.get $path) (global.get $walked)) (i32.sub (local.get $i) (global.get $walked))
           (i32.const {OPEN_DIRECTORY}) (i32.const {READ}) (i32.const {AUXILIARY}))

@@ -1,14 +1,16 @@
 """The guard's state: its memory, the descriptor slots in it, and the destructors of the resources that it owns.
 
-Memory, in bytes: 0 to ``RESULT`` is never written; then the areas below; the rest of the first page is the block that
-arguments and results are allocated from, which is emptied when a call returns. The second page holds the first slots.
-Everything larger is whole pages, grown as needed: a bigger block, or more slots.
+Memory, in bytes: 0 to ``RESULT`` is never written, and holds ``DOT``; then the areas below; the rest of the first page
+is the block that arguments and results are allocated from, which is emptied when a call returns. The second page holds
+the first slots. Everything larger is whole pages, grown as needed: a bigger block, or more slots.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
+DOT = 16
+"""The path of a directory from itself, one byte."""
 RESULT = 64
 """Where a native function leaves its result, and where the guard's own is read from."""
 AUXILIARY = 2048
@@ -54,6 +56,7 @@ def state_module(destructors: Mapping[int, str], *, tells_drops: bool) -> str:
     return f"""(core module $state
   {" ".join(imports)}
   (memory (export "memory") 2)
+  (data (i32.const {DOT}) ".")
   (global $start (mut i32) (i32.const {BLOCK}))
   (global $next (mut i32) (i32.const {BLOCK}))
   (global $end (mut i32) (i32.const 65536))

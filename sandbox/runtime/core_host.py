@@ -162,6 +162,10 @@ class CoreHost:
         """Nothing of the type that is to be read or written can lie there: preview 1 has the call trap."""
         self.callbacks.trap = f"the address {address} is not a multiple of {alignment}, as preview 1 wants it"
 
+    def outside(self, address: int, size: int) -> None:
+        """A path does not lie in the guest's memory: preview 1 has the call trap."""
+        self.callbacks.trap = f"the {size} bytes at address {address} are not in the module's memory"
+
     def exit(self, status: int) -> None:
         # What a shell sees of a status is its low byte; a failure must not look like success there.
         self.callbacks.exit(None, status & 0xFF or int(status != 0))
@@ -187,6 +191,7 @@ class CoreHost:
             "link": (8, True, self.link),
             "look": (5, True, self.look),
             "misaligned": (2, False, self.misaligned),
+            "outside": (2, False, self.outside),
             "exit": (1, False, self.exit),
         }
 

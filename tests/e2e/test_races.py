@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+import pytest
 
 from tests.e2e.harness import HARD_LINK, LINK, Denial, Ran, directory
 
@@ -32,6 +36,21 @@ def swapping(name: Path, *others: Path) -> Iterator[None]:
     finally:
         done.set()
         thread.join()
+
+
+@contextmanager
+def exchanging(name: Path, other: Path) -> Iterator[None]:
+    """What the two names stand for is exchanged in one step, again and again: each is always there."""
+    code = (
+        "import ctypes, sys; c = ctypes.CDLL(None)\n"
+        "while True: c.syscall(316, -100, sys.argv[1].encode(), -100, sys.argv[2].encode(), 2)"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code, str(name), str(other)])
+    try:
+        yield
+    finally:
+        process.kill()
+        process.wait()
 
 
 def repeated(command: str) -> list[str]:
@@ -91,3 +110,22 @@ def test_write_behind_a_swapped_link(tmp_path: Path, probe: Callable[..., Ran]) 
     assert {d for d in ran.denials if d.capability == "filesystem.write"} == {
         Denial("filesystem.write", "/w/d/x", LINK)
     }
+
+
+@pytest.mark.skipif(os.uname().machine != "x86_64", reason="renameat2 is called by its number on x86-64")
+def test_a_link_before_a_slash(tmp_path: Path, probe: Callable[..., Ran]) -> None:
+    """A directory named with a slash after it, for which a link is exchanged: what is excepted is not reached."""
+    inside = tmp_path / "inside"
+    for name in ("secret", "x"):
+        (inside / name).mkdir(parents=True)
+    (inside / "secret" / "key").write_text("key")
+    (inside / "link").symlink_to("secret")
+    os.utime(inside / "secret", (5, 5))
+    grants = [directory(inside, "/w", "write", excepted=["secret"])]
+    with exchanging(inside / "x", inside / "link"):
+        listed = set(probe(grants, *repeated("list @/w@x/"), limits=EVENTS).lines)
+        touched = set(probe(grants, *repeated("utimes @/w@x/"), limits=EVENTS).lines)
+    refused = {f"errno {name}" for name in ("EACCES", "ELOOP", "ENOTDIR")}
+    assert {"ok 0", "errno EACCES"} <= {line.partition(" -> ")[2] for line in listed} <= {"ok 0", *refused}
+    assert {"ok", "errno EACCES"} <= {line.partition(" -> ")[2] for line in touched} <= {"ok", *refused}
+    assert (inside / "secret").stat().st_mtime == 5

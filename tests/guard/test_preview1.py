@@ -226,6 +226,7 @@ HEAD = b"\0asm\1\0\0\0"
         (b"\x08\x05\xff\xff\xff\xff\x7f", "a number that is cut short, or too large, in an export or start section"),
         (b"\x07\x00\x08\x01\x00", "a number that is cut short, or too large, in an export or start section"),
         (b"\x08\x01\x00\x07\x01\x00", "an export section after the start section"),
+        (b"\x0a\x01\x00\x08\x01\x00", "a start section out of order"),
         (b"\x08\x09\x00", "9 bytes are announced at byte 10, 1 are left"),
     ],
 )

@@ -20,6 +20,7 @@ TEXT = """
   (global $left_slots (mut i32) (i32.const 0))
 
   (func $begin (local $i i32) (local $count i32) (local $slot i32)
+    (i32.store8 $own (i32.const {DOT}) (i32.const 46))
     (global.set $handles (i32.load $own (i32.const {HANDLES})))
     (global.set $disk_limit (i64.load $own (i32.const {DISK})))
     (global.set $counts_writes (i32.load $own (i32.const {COUNTS_WRITES})))

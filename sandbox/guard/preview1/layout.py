@@ -17,6 +17,8 @@ CONFIG = 64
 HANDLES, COUNT, DISK, SEED, WALL, MONOTONIC, RANDOM = (CONFIG + at for at in (0, 4, 8, 16, 24, 28, 32))
 ENVIRONMENT, ARGUMENTS, COUNTS_WRITES, GRANTS = (CONFIG + at for at in (36, 40, 44, 48))
 MAX_GRANTS = 129
+DOT = 16
+"""The path of a directory from itself, one byte."""
 ONCE = 320
 """One byte for each of what is told only once."""
 ONCE_ENVIRONMENT, ONCE_ARGUMENTS, ONCE_WALL, ONCE_MONOTONIC = range(ONCE, ONCE + 4)

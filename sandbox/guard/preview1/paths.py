@@ -38,6 +38,9 @@ TEXT = """
 
   ;; Copy a path of the guest's, or of one that is too long to be told the end, which tells more; how much was copied.
   (func $take (param $to i32) (param $path i32) (param $length i32) (result i32) (local $cap i32)
+    (if (i64.gt_u (i64.add (i64.extend_i32_u (local.get $path)) (i64.extend_i32_u (local.get $length)))
+      (i64.shl (i64.extend_i32_u (memory.size 0)) (i64.const 16))) (then
+      (call $host.outside (local.get $path) (local.get $length)) unreachable))
     (local.set $cap (select (local.get $length) (i32.const {PATH_MAX})
       (i32.lt_u (local.get $length) (i32.const {PATH_MAX}))))
     (memory.copy $own 0 (local.get $to)
@@ -67,16 +70,17 @@ TEXT = """
 
   ;; Open the directory that a routed path ends in, one name at a time and through no link: between the host's judgement
   ;; and the call, another run may have put a link in the way. $walked_to is that directory, or -1 if it is the root
-  ;; itself; $walked is how much of the path is behind it. 0, or the error.
-  (func $walk (param $root i32) (param $path i32) (param $length i32) (result i32)
+  ;; itself; $walked is how much of the path is behind it. A slash at the end belongs to the last name; if $all, that
+  ;; name too is a directory to be opened, since a slash after it would have a link followed. 0, or the error.
+  (func $walk (param $root i32) (param $path i32) (param $length i32) (param $all i32) (result i32)
     (local $here i32) (local $i i32) (local $errno i32)
     (local.set $here (local.get $root))
     (global.set $walked (i32.const 0))
     (block $done (loop $next
       (br_if $done (i32.ge_u (local.get $i) (local.get $length)))
       (if (i32.eq (i32.load8_u $own (i32.add (local.get $path) (local.get $i))) (i32.const 47)) (then
-        ;; a slash at the end belongs to the last name
-        (br_if $done (i32.ge_u (i32.add (local.get $i) (i32.const 1)) (local.get $length)))
+        (br_if $done (i32.and (i32.eqz (local.get $all))
+          (i32.ge_u (i32.add (local.get $i) (i32.const 1)) (local.get $length))))
         (local.set $errno (call $own.path_open (local.get $here) (i32.const 0)
           (i32.add (local.get $path) (global.get $walked)) (i32.sub (local.get $i) (global.get $walked))
           (i32.const {DIRECTORY}) (i64.const {RIGHT_READ}) (i64.const 0) (i32.const 0) (i32.const {OUT})))
@@ -102,9 +106,10 @@ TEXT = """
       (call $deny_path (local.get $site) (i32.or (i32.const {R_SYMBOLIC_LINK}) (local.get $writes)))))
     (local.get $errno))
 
-  ;; Find the directory and the path that a call goes to, or refuse: 0, or the error.
+  ;; Find the directory and the path that a call goes to, or refuse: 0, or the error. $reaches: a slash after the last
+  ;; name has the call reach what a link there leads to, whatever its flags.
   (func $place (param $site i32) (param $fd i32) (param $path i32) (param $length i32)
-    (param $intent i32) (param $writes i32) (result i32) (local $code i32)
+    (param $intent i32) (param $writes i32) (param $reaches i32) (result i32) (local $code i32)
     (global.set $at (call $slot (local.get $fd)))
     (global.set $told (call $take (i32.const {PATH}) (local.get $path) (local.get $length)))
     (global.set $dir (call $native (local.get $fd)))
@@ -130,11 +135,14 @@ TEXT = """
     (global.set $whole (global.get $path))
     (global.set $whole_length (global.get $length))
     (global.set $follows (i32.and (local.get $intent) (i32.const {FOLLOWS})))
-    (local.set $code (call $walk (global.get $dir) (global.get $path) (global.get $length)))
+    (local.set $code (call $walk (global.get $dir) (global.get $path) (global.get $length) (local.get $reaches)))
     (if (local.get $code) (then (return (call $astray (local.get $site) (local.get $writes) (local.get $code)))))
     (if (i32.ne (global.get $walked_to) (i32.const -1)) (then (global.set $dir (global.get $walked_to))))
     (global.set $path (i32.add (global.get $path) (global.get $walked)))
     (global.set $length (i32.sub (global.get $length) (global.get $walked)))
+    (if (i32.eqz (global.get $length)) (then
+      (global.set $path (i32.const {DOT}))
+      (global.set $length (i32.const 1))))
     (i32.const 0))
   ;; What a routed call says of links: none is followed, since the host has refused those that there were.
   (func $lookup (param $lookup i32) (result i32)
@@ -244,7 +252,7 @@ TEXT = """
     (global.set $other_dir (global.get $dir))
     (global.set $path (i32.const {OTHER_ROUTED_TEXT}))
     (global.set $length (i32.load $own (i32.const {OTHER_ROUTED})))
-    (local.set $code (call $walk (global.get $dir) (global.get $path) (global.get $length)))
+    (local.set $code (call $walk (global.get $dir) (global.get $path) (global.get $length) (i32.const 0)))
     (if (local.get $code) (then
       (return (call $astray_pair (local.get $site) (local.get $code)))))
     (global.set $other_path (i32.add (global.get $path) (global.get $walked)))
@@ -254,7 +262,7 @@ TEXT = """
     (global.set $walked_to (i32.const -1))
     (global.set $path (i32.const {ROUTED_TEXT}))
     (global.set $length (i32.load $own (i32.const {ROUTED})))
-    (local.set $code (call $walk (global.get $dir) (global.get $path) (global.get $length)))
+    (local.set $code (call $walk (global.get $dir) (global.get $path) (global.get $length) (i32.const 0)))
     (if (local.get $code) (then
       (return (call $astray_pair (local.get $site) (local.get $code)))))
     (if (i32.ne (global.get $walked_to) (i32.const -1)) (then (global.set $dir (global.get $walked_to))))
@@ -288,9 +296,17 @@ def _nowhere(name: str, *descriptors: int) -> str:
     return f"(if {condition} (then (return (call $native.{name} {' '.join(given)})))) {files}"
 
 
+REACHES = {
+    "path_filestat_get": "(i32.const 1)",
+    "path_filestat_set_times": "(i32.const 1)",
+    "path_open": "(i32.eqz (i32.and (local.get 4) (i32.const {CREATE_OR_TRUNCATE})))",
+}
+"""For ``$place``. What would create or truncate a directory fails."""
+
+
 def _place(name: str, fd: int, path: int, intent: str, writes: str) -> str:
     return f"""(local.set $errno (call $place (i32.const {{site[{name}]}}) (local.get {fd})
-      (local.get {path}) (local.get {path + 1}) {intent} {writes}))
+      (local.get {path}) (local.get {path + 1}) {intent} {writes} {REACHES.get(name, "(i32.const 0)")}))
     (if (local.get $errno) (then (return (local.get $errno))))"""
 
 
@@ -394,6 +410,10 @@ FUNCTIONS = {
     "path_open": f"""(local $errno i32) (local $writes i32) (local $reason i32) (local $cut i32) (local $new i32)
     (local $slot i32) (local $fd i32) (local $kind i32)
     {_nowhere("path_open", 0)}
+    ;; a directory is not created, nor emptied, by opening it
+    (if (i32.and (i32.ne (i32.and (local.get 4) (i32.const {{DIRECTORY}})) (i32.const 0))
+      (i32.ne (i32.and (local.get 4) (i32.const {{NOT_FOR_DIRECTORIES}})) (i32.const 0))) (then
+      (return (i32.const {{E_INVAL}}))))
     (local.set $writes (select (i32.const {{R_WRITES}}) (i32.const 0) (i32.or
       (i64.ne (i64.and (local.get 5) (i64.const {{RIGHT_WRITE}})) (i64.const 0))
       (i32.ne (i32.and (local.get 4) (i32.const {{CREATE_OR_TRUNCATE}})) (i32.const 0)))))
@@ -415,10 +435,6 @@ FUNCTIONS = {
     (if (i32.gt_u (i32.add (local.get 3) (call $length_of (global.get $at))) (i32.const {{PATH_MOST}})) (then
       (call $leave)
       (return (i32.const {{E_NAMETOOLONG}}))))
-    (if (i32.eq (i32.and (local.get 4) (i32.const {{DIRECTORY_AND_TRUNCATE}}))
-      (i32.const {{DIRECTORY_AND_TRUNCATE}})) (then
-      (call $leave)
-      (return (i32.const {{E_INVAL}}))))
     (local.set $errno (call $look (local.get 1)))
     (if (i32.eqz (local.get $errno)) (then
       (local.set $reason (call $ordinary))

@@ -27,6 +27,7 @@ HOST = {
     "link": (8, True),
     "look": (5, True),
     "misaligned": (2, False),
+    "outside": (2, False),
     "exit": (1, False),
 }
 """The host's functions: how many numbers each takes, and whether it answers one."""
@@ -78,7 +79,7 @@ CONSTANTS: dict[str, object] = {
     "DIRECTORY": 2,
     "TRUNCATE": 8,
     "CREATE_OR_TRUNCATE": 9,
-    "DIRECTORY_AND_TRUNCATE": 10,
+    "NOT_FOR_DIRECTORIES": 1 | 4 | 8,
     "RIGHTS_BOTH": 1 << 1 | 1 << 6,
     "RIGHT_READ": 1 << 1,
     "RIGHT_WRITE": 1 << 6,

@@ -6,6 +6,8 @@ from __future__ import annotations
 from sandbox.component import ComponentError, sections
 
 EXPORT_SECTION, START_SECTION = 7, 8
+LATER = (9, 10, 11, 12)
+"""Sections that come after a start section: elements, code, data, and how many data there are."""
 FUNCTION = b"\x00"
 NAME = "sandbox:start"
 
@@ -15,7 +17,8 @@ def without_start(data: bytes) -> tuple[bytes, str | None]:
 
     The module itself and ``None``, where it has none. Raises ``ComponentError`` where the sections are malformed.
     """
-    found = [row for row in sections(data) if row[0] in (EXPORT_SECTION, START_SECTION)]
+    every = list(sections(data))
+    found = [row for row in every if row[0] in (EXPORT_SECTION, START_SECTION)]
     starts = [row for row in found if row[0] == START_SECTION]
     exports = [row for row in found if row[0] == EXPORT_SECTION]
     if not starts:
@@ -23,6 +26,8 @@ def without_start(data: bytes) -> tuple[bytes, str | None]:
     if len(starts) > 1 or len(exports) > 1:
         raise ComponentError("several start or export sections; a module has one")
     _, start, body, end = starts[0]
+    if any(number in LATER and at < start for number, at, _, _ in every):
+        raise ComponentError("a start section out of order")
     index = data[body:end]
     number, size = _number(index)
     if size != len(index):
