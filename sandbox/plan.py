@@ -495,7 +495,10 @@ class _Planner:
         granted = self.component.grants.arguments
         if granted is None:
             if given:
-                self.object(f"{self.root}.grants.arguments", "the policy grants no arguments, so none can be given")
+                self.object(
+                    f"{self.root}.grants.arguments",
+                    "the policy grants no arguments, so none can be given; `arguments: inherit` passes them on",
+                )
             return None
         if granted.fixed is not None and given:
             self.object(f"{self.root}.grants.arguments", "the policy fixes the arguments, so none can be given")

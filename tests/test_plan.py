@@ -413,7 +413,7 @@ def test_arguments() -> None:
         "grants.arguments: the policy fixes the arguments, so none can be given"
     ]
     assert objections(policy(), arguments=["a"]) == [
-        "grants.arguments: the policy grants no arguments, so none can be given"
+        "grants.arguments: the policy grants no arguments, so none can be given; `arguments: inherit` passes them on"
     ]
     for bad in ("a\0b", "\udcff"):
         assert objections(inherit, arguments=[bad]) == [

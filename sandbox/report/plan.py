@@ -52,7 +52,7 @@ def plan_text(plan: Plan) -> str:
     lines += ["", "It imports:"]
     words = {
         "wasmtime": "served by Wasmtime",
-        "guard": "served through the guard",
+        "guard": "served through the shim" if plan.kind == "module" else "served through the guard",
         "broker": "served by the broker",
         "refused": "refused, call by call",
     }

@@ -133,14 +133,7 @@ class Explainer:
             resource = f"{resource} -> {message[7]}"
         match reason:
             case Reason.UNGRANTED:
-                return self._happening(
-                    site,
-                    time,
-                    "no granted directory covers this path",
-                    self.plan.line(f"{self.root}.grants.filesystem"),
-                    resource=resource,
-                    grant=_directory_grant(path, writes),
-                )
+                return self._ungranted_path(site, time, resource, path, writes)
             case Reason.HANDLES:
                 return self._bound(site, time, "handles", resource, resolved)
             case Reason.OUT_OF_FILES:
@@ -163,6 +156,16 @@ class Explainer:
         return self._happening(
             site, time, why, self.plan.line(route), resource=resource, resolved=resolved, grant=grant
         )
+
+    def _ungranted_path(self, site: Site, time: float, resource: str, path: str, writes: bool) -> Happening:
+        """What was asked for below the root, which is not granted."""
+        whole = os.path.normpath("/" + _text(path).strip("/"))
+        around = [p.guest for p in self.plan.preopens if not p.decoy and _below(whole, p.guest)]
+        reason, grant = "no granted directory covers this path", _directory_grant(path, writes)
+        if around:
+            reason = f"asked for below the root, which is not granted; {max(around, key=len)} is, by that name alone"
+            return self._happening(site, time, reason, self._grants_line("filesystem"), resource=resource)
+        return self._happening(site, time, reason, self._grants_line("filesystem"), resource=resource, grant=grant)
 
     def _native(self, preopen: Preopen, base: str, path: str, writes: bool) -> tuple[Preopen, str, str, str | None]:
         """What Wasmtime or the host refused: the grant that decides, the reason, the key, and what would grant it."""

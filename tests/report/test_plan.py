@@ -136,7 +136,7 @@ def test_a_module() -> None:
         "  random       not granted: a call that takes random numbers traps",
         "  network      none: a module cannot open a socket",
     ]
-    assert part(page, "It imports") == ["  wasi_snapshot_preview1                       served through the guard"]
+    assert part(page, "It imports") == ["  wasi_snapshot_preview1                       served through the shim"]
     seeded = part(page_of_module("_start", grants="{random: {seed: 7}}"), "It gets")
     assert seeded[7] == "  random       seeded with 7"
 
