@@ -28,6 +28,8 @@ from wasmtime import WasmtimeError
 from wasmtime import _ffi as ffi
 from wasmtime.component import U32, U64, FuncType, LinkerInstance, String, TupleType
 
+from sandbox.runtime.failures import tell, trap_message
+
 Put: TypeAlias = Callable[[int, Any], None]
 """Writes a Python value where Wasmtime expects a result: the place's address, the value."""
 
@@ -173,17 +175,6 @@ def _careful(name: str, function: Callable[..., Any], failed: Callable[[str, Exc
             raise WasmtimeError(trap_message(name)) from None
 
     return call
-
-
-def trap_message(name: str) -> str:
-    return f"the host's function {name} failed"
-
-
-def tell(failed: Callable[[str, Exception], None], name: str, error: BaseException) -> None:
-    try:
-        failed(name, error if isinstance(error, Exception) else RuntimeError(type(error).__name__))
-    except BaseException:  # noqa: BLE001, S110 - there is nobody left to tell; the guest traps all the same
-        pass
 
 
 class _Bound:

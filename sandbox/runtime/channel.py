@@ -8,10 +8,10 @@ import socket
 import sys
 from typing import Any
 
+from sandbox.runtime.process import INLINE, JOB, PACKET
+
 REPLY = 1 << 16
 """Bytes of the largest answer to a request."""
-JOB = b"job"
-"""What a packet says that brings a job, in the first of the descriptors that come with it."""
 CONTROL = socket.CMSG_SPACE(4)
 
 
@@ -23,6 +23,9 @@ class Channel:
 
     def __init__(self, end: socket.socket) -> None:
         self.end = end
+        self.last = b""
+        self.job: dict[str, Any] = {}
+        """The job that came last in a packet, and what that was: where it comes again, it is not read again."""
 
     def send(self, *message: object) -> None:
         try:
@@ -31,12 +34,19 @@ class Channel:
             os._exit(70)  # nobody is left to tell
 
     def receive(self) -> tuple[dict[str, Any], list[int]] | None:
-        """The next job and the file descriptors that came with it; ``None`` when the supervisor has hung up."""
+        """The next job and the file descriptors that came with it; ``None`` when the supervisor has hung up.
+
+        The same job may be the same object: nothing in it is to be changed.
+        """
         while True:
             try:
-                data, descriptors, _, _ = socket.recv_fds(self.end, 16, 8)
+                data, descriptors, _, _ = socket.recv_fds(self.end, PACKET, 8)
             except ConnectionResetError:
                 return None
+            if data.startswith(INLINE):
+                if data != self.last:
+                    self.last, self.job = data, json.loads(data[len(INLINE) :])
+                return self.job, descriptors
             if not data or (data == JOB and not descriptors):
                 return None
             if data == JOB:

@@ -25,6 +25,8 @@ class Guarded(NamedTuple):
 class Components:
     """What a worker does with a job whose ``kind`` is ``component``."""
 
+    lingers = True
+
     def __init__(self, engines: Engines, callbacks: Callbacks) -> None:
         self.engines, self.callbacks = engines, callbacks
         self.linkers: dict[bool, wasm.Linker] = {}

@@ -21,7 +21,7 @@ from typing import Any
 from wasmtime import FuncType, Linker, ValType, WasmtimeError
 from wasmtime import _ffi as ffi
 
-from sandbox.runtime.binding import tell, trap_message
+from sandbox.runtime.failures import tell, trap_message
 
 SIZE = 16
 """Bytes of a ``wasmtime_val_raw_t``; a number of 32 bits lies at its beginning."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import ctypes
 import json
 import os
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from wasmtime import Func, Instance, Linker, Module, WasmtimeError
@@ -91,12 +92,41 @@ class Shims(NamedTuple):
     shim: Module
 
 
+EXTERN = ctypes.sizeof(ffi.wasmtime_extern_t)
+_Get = ctypes.PYFUNCTYPE(
+    ctypes.c_bool, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t, ctypes.c_void_p
+)
+"""``wasmtime_instance_export_get``, with addresses as plain numbers, and without letting go of the interpreter."""
+
+
+def export_getter(library: Any) -> Callable[..., bool]:
+    """That function of ``library``, a ``wasmtime._ffi``, whose last argument is an address: a guest may import forty
+    functions, each of which is looked up in each run. Where it is not as it was, the slower way that wasmtime-py has.
+    """
+    try:
+        entry = library.dll.wasmtime_instance_export_get
+        theirs = [ctypes.c_void_p if issubclass(t, ctypes._Pointer) else t for t in (entry.restype, *entry.argtypes)]
+        if theirs == [_Get._restype_, *_Get._argtypes_]:
+            return _Get(("wasmtime_instance_export_get", library.dll))
+    except (AttributeError, TypeError):
+        pass
+
+    def get(context: Any, instance: Any, name: Any, size: int, place: int) -> bool:
+        item = library.wasmtime_extern_t.from_address(place)
+        return bool(library.wasmtime_instance_export_get(context, instance, name, size, ctypes.byref(item)))
+
+    return get
+
+
+_export_get = export_getter(ffi)
 MEMORY = Name(ctypes.create_string_buffer(b"memory"), 6)
 GUEST = Name(ctypes.create_string_buffer(b"guest"), 5)
 
 
 class Modules:
     """What a worker does with a job whose ``kind`` is ``module``."""
+
+    lingers = False  # in preview 1, a guest waits until what it writes is written
 
     def __init__(self, engines: Engines, callbacks: Callbacks) -> None:
         self.engines, self.callbacks = engines, callbacks
@@ -243,10 +273,11 @@ class Modules:
         self.host.memory.write(CONFIG, configuration(job))
         count = len(loaded.imports)
         imports = (ffi.wasmtime_extern_t * count)()
-        get, context, found = ffi.wasmtime_instance_export_get, store._context(), ctypes.byref(base._instance)
-        for number, name in enumerate(loaded.imports):
-            if not get(context, found, name.text, name.size, ctypes.byref(imports[number])):
+        context, found, place = store._context(), ctypes.byref(base._instance), ctypes.addressof(imports)
+        for name in loaded.imports:
+            if not _export_get(context, found, name.text, name.size, place):
                 raise UnfitError(f"{MODULE} has no {name.text.value.decode()!a}")
+            place += EXTERN
         try:
             instance = _instance(store, loaded.code, imports, count)
         except WasmtimeError as error:

@@ -43,9 +43,15 @@ class _Workers:
                 worker = self.idle.pop() if self.idle else None
             if worker is None:
                 return WorkerProcess.spawn()
-            if worker.alive():
+            fit = False
+            try:
+                fit = worker.alive() and worker.settle()
+            finally:  # also where the wait was interrupted
+                if not fit:
+                    worker.kill()
+                    worker.close()
+            if fit:
                 return worker
-            worker.close()
 
     def give(self, worker: WorkerProcess, reusable: bool) -> None:
         with self.lock:

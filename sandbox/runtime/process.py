@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import signal
 import socket
 import sys
@@ -13,6 +14,17 @@ MESSAGE = 1 << 18
 """Bytes of the largest message; a denial of two long paths, escaped, stays below a quarter of it."""
 
 
+SETTLES = 2000
+"""Milliseconds that a worker gets to take away what is left of a run, before another is taken in its place."""
+JOB, INLINE = b"job", b"job "
+"""What a packet is, or begins with, that brings a job: in the first of its descriptors, or itself if it is short."""
+PACKET = 1 << 15
+"""Bytes of the longest packet that is a job itself."""
+PROGRAM = (
+    "import json, sys; sys.path[:] = json.loads(sys.argv[2]);"
+    "from sandbox.runtime.worker import serve; serve(int(sys.argv[1]), watch=True)"
+)
+"""What an interpreter does that is started to be a worker."""
 DECODE = json.JSONDecoder().decode
 
 
@@ -22,6 +34,8 @@ class WorkerProcess:
     def __init__(self, pid: int, end: socket.socket, diagnostics: int) -> None:
         self.pid, self.end, self.diagnostics = pid, end, diagnostics
         self.status: int | None = None
+        self.settled = True
+        """Whether nothing of an earlier run is left in it."""
 
     @classmethod
     def fork(cls) -> WorkerProcess:
@@ -61,12 +75,8 @@ class WorkerProcess:
         read, write = os.pipe2(os.O_CLOEXEC)
         try:
             # Isolated from the environment and the working directory: it finds modules where this process does.
-            code = (
-                "import json, sys; sys.path[:] = json.loads(sys.argv[2]);"
-                "from sandbox.runtime.worker import serve; serve(int(sys.argv[1]), watch=True)"
-            )
             child = subprocess.Popen(
-                [sys.executable, "-I", "-c", code, str(theirs.fileno()), json.dumps(_search_path())],
+                [sys.executable, "-I", "-c", PROGRAM, str(theirs.fileno()), json.dumps(_search_path())],
                 stdin=subprocess.DEVNULL,
                 stdout=write,
                 stderr=write,
@@ -84,12 +94,17 @@ class WorkerProcess:
         child.returncode = 0  # it is this object that waits for it, not the subprocess module
         return cls(child.pid, mine, read)
 
-    def send(self, job: dict[str, Any], descriptors: list[int]) -> None:
-        """Give the worker a job. Raises ``OSError`` where it is dead."""
+    def send(self, job: dict[str, Any] | bytes, descriptors: list[int]) -> None:
+        """Give the worker a job, or one that is written already, as ``written`` does. Raises ``OSError``."""
+        self.settled = False
+        data = written(job) if isinstance(job, dict) else job
+        if len(data) <= PACKET:
+            socket.send_fds(self.end, [data], descriptors)
+            return
         memory = os.memfd_create("job", os.MFD_CLOEXEC)
         try:
-            write_all(memory, json.dumps(job).encode())
-            socket.send_fds(self.end, [b"job"], [memory, *descriptors])
+            write_all(memory, data[len(INLINE) :])
+            socket.send_fds(self.end, [JOB], [memory, *descriptors])
         finally:
             os.close(memory)
 
@@ -132,6 +147,20 @@ class WorkerProcess:
                 self.status = status
         return self.status is None
 
+    def settle(self) -> bool:
+        """Wait, within a bound, until nothing of the run before is left in the worker.
+
+        ``False``: it died, or did not get there, and has to be killed. Nothing was sent to it, so no run is lost.
+        """
+        if not self.settled:
+            poll = select.poll()
+            poll.register(self.end, select.POLLIN)
+            try:
+                self.settled = bool(poll.poll(SETTLES)) and self.receive() == ["idle"]
+            except ValueError:
+                pass  # no message: it is no longer itself
+        return self.settled
+
     def stop(self) -> None:
         """Have the worker end, wherever it is, without waiting for it."""
         if self.status is None:
@@ -165,6 +194,11 @@ class WorkerProcess:
         except OSError:
             text = b""
         return text.decode("utf-8", "replace").strip()
+
+
+def written(job: dict[str, Any]) -> bytes:
+    """A job as it goes to a worker."""
+    return INLINE + json.dumps(job).encode()
 
 
 def write_all(descriptor: int, data: bytes) -> None:

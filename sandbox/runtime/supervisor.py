@@ -27,8 +27,8 @@ from sandbox.runtime.cache import Cache
 from sandbox.runtime.denials import Explainer
 from sandbox.runtime.engine import compiled_key, shape_of, shims_key
 from sandbox.runtime.outcome import How, Outcome, Status, Usage
-from sandbox.runtime.process import WorkerProcess
-from sandbox.runtime.stdio import Output, open_input
+from sandbox.runtime.process import WorkerProcess, written
+from sandbox.runtime.stdio import PENDING, Output, open_input
 
 if TYPE_CHECKING:
     from sandbox.broker.network import Broker
@@ -128,6 +128,11 @@ def _families() -> list[int]:
         except OSError:
             pass
     return found
+
+
+JOBS = 256
+_jobs: dict[int, tuple[Plan, str, bytes]] = {}
+"""What is the same in every job of a plan, by the plan's identity; the plan is kept along, so that it stays one."""
 
 
 class Supervisor:
@@ -238,13 +243,24 @@ class Supervisor:
                 os.close(descriptor)
         self.stdin = self.answer = None
 
-    def _job(self) -> dict[str, Any]:
-        plan, limits = self.plan, self.plan.limits
+    def _job(self) -> bytes:
+        """The job as the worker reads it. What does not differ from run to run of a plan is written once."""
         decoy = self.cache.path("empty")
         try:
             os.mkdir(decoy, 0o500)
         except FileExistsError:
             pass
+        kept = _jobs.get(id(self.plan))
+        if kept is None or kept[0] is not self.plan or kept[1] != decoy:
+            if len(_jobs) >= JOBS:
+                _jobs.clear()
+            kept = _jobs[id(self.plan)] = self.plan, decoy, written(self._constant(decoy))
+        rest = {"stdin": self._stdin_mode(), "call": None if self.request.call is None else asdict(self.request.call)}
+        return kept[2][:-1] + b"," + ENCODE(rest).encode()[1:]
+
+    def _constant(self, decoy: str) -> dict[str, Any]:
+        """What is the same in every job of a plan."""
+        plan, limits = self.plan, self.plan.limits
         flags = (
             (DECOY if p.decoy else 0) | (ROUTED if p.routed else 0) | (HARD_LINKS if p.hard_links else 0)
             for p in plan.preopens
@@ -268,7 +284,6 @@ class Supervisor:
             "flags": "".join(map(chr, flags)),
             "environment": plan.environment,
             "arguments": plan.arguments,
-            "stdin": self._stdin_mode(),
             "memory": limits.memory,
             "fuel": limits.fuel,
             "handles": limits.handles,
@@ -276,7 +291,6 @@ class Supervisor:
             "seed": plan.seed,
             "network": self._network(),
             "run": plan.run,
-            "call": None if self.request.call is None else asdict(self.request.call),
         }
 
     def _network(self) -> dict[str, Any] | None:
@@ -410,6 +424,8 @@ class Supervisor:
             case "compiled":
                 self.phase = "running"
                 return None
+            case "idle":
+                return None  # of the run before, where whoever gave this worker did not wait for it
             case "ended":
                 return self._reported(message[1])
             case "unfit":
@@ -505,15 +521,35 @@ class Supervisor:
     def _last_output(self, end: End) -> None:
         """What was written before the end. Its reader is not waited for much longer than the deadline."""
         until = max(self.expires, time.monotonic()) + LAST_WORDS
-        while any(output.busy for output in self.outputs) and time.monotonic() < until:
+        while True:
+            if end.report:
+                self._drain(end)
+            if not any(output.busy for output in self.outputs) or time.monotonic() >= until:
+                break
             poll = select.poll()
             self._watch(poll)
-            limit = self._move(dict(poll.poll(200)))
-            if limit is not None and end.how == "exited":
-                end.how, end.reason, end.bound = limit.how, limit.reason, limit.bound
+            self._carry(dict(poll.poll(200)), end)
         failed = next((output.failed for output in self.outputs if output.failed), None)
         if failed is not None and end.how == "exited":
             end.how, end.reason = "failed", failed
+
+    def _drain(self, end: End) -> None:
+        """Take what a guest that is over left in its pipes. All of it is there: who still has them open writes nothing.
+
+        What is held for a slow reader stays within its bound.
+        """
+        for output in self.outputs:
+            while output.open and len(output.pending) < PENDING:
+                before = output.count
+                self._carry({output.source: select.POLLIN}, end)
+                if output.count == before:
+                    output.stop()
+
+    def _carry(self, ready: dict[int, int], end: End) -> None:
+        """Carry output of a run that is over: too much of it is how it ended then, unless it ended badly already."""
+        limit = self._move(ready)
+        if limit is not None and end.how == "exited":
+            end.how, end.reason, end.bound = limit.how, limit.reason, limit.bound
 
     def _read_of_closed_stdin(self) -> bool:
         if self.stdin is None or self.plan.stdin.granted:

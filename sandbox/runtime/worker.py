@@ -22,6 +22,7 @@ from sandbox.runtime.channel import Channel
 from sandbox.runtime.components import Components
 from sandbox.runtime.endings import Ended, cause, memory_ran_out
 from sandbox.runtime.engines import Engines
+from sandbox.runtime.threads import Threads
 
 if TYPE_CHECKING:
     from wasmtime import Store
@@ -40,12 +41,13 @@ PASSING_FILES = 8
 """File descriptors of sockets that are being handed over, or refused, beside those that a guest may have open."""
 KEPT = 16
 """Compiled guests that a worker keeps from one run to the next: each holds a file descriptor of its ``HOST_FILES``."""
-READER_PATIENCE = 0.5
-"""Seconds that a run which is over waits for its last read of standard input."""
 
 
 class Kind(Protocol):
     """What differs between components and modules. What ``cached`` or ``compile`` give goes back to the others."""
+
+    lingers: bool
+    """Whether a guest that is over may have a write to a file under way still, in a thread of Wasmtime's pool."""
 
     def cached(self, job: dict[str, Any]) -> Any | None:
         """What the cache holds, unless it is damaged or was cut short."""
@@ -70,6 +72,9 @@ class Worker:
         self.channel = channel
         self.callbacks = Callbacks(channel)
         self.process = Self()
+        self.store: Store | None = None
+        """The store of the run that is going on, or is being taken away."""
+        self.others = Threads(os.getpid())
         self.threads: int | None = None
         """How many threads this process has when Wasmtime's own are ready; ``None``: not known yet."""
         self.engines = Engines()
@@ -89,6 +94,7 @@ class Worker:
         """Make what every run needs, while the supervisor is still making its plan."""
         self.components.linker(False)
         self._ready_threads()
+        self.others.ready()
 
     def load(self, job: dict[str, Any], kind: Kind) -> Any:
         """A job's compiled guest: kept, or made. Raises ``UnfitError``."""
@@ -97,7 +103,8 @@ class Worker:
             found = kind.cached(job)
         if found is None:
             self.channel.send("compiling")
-            found = self._compile(job, kind)
+            with self.others.no_guest_runs():
+                found = self._compile(job, kind)
             self.channel.send("compiled")
         self.loaded[job["key"]] = found
         while len(self.loaded) > KEPT:
@@ -136,9 +143,14 @@ class Worker:
             answer = ("broken", f"{type(error).__name__}: {error}"[:MAX_TEXT])
         finally:
             self.callbacks.end()
-            for descriptor in directories + streams:
-                os.close(descriptor)
+        # The supervisor goes on with what it has to do, while what is left of the run is taken away here.
         self.channel.send(*answer)
+        store, self.store = self.store, None
+        if store is not None:
+            store.close()  # at once: the binding's objects refer to each other, so nothing else would
+        for descriptor in directories + streams:
+            os.close(descriptor)
+        self.channel.send("idle")
 
     def _run(
         self, job: dict[str, Any], streams: list[int], directories: list[int], kind: Kind, loaded: Any
@@ -152,7 +164,7 @@ class Worker:
         before = self.process.data()
         _bound(resource.RLIMIT_DATA, before + memory + HOST_MEMORY)
         _bound(resource.RLIMIT_NOFILE, job["handles"] + HOST_FILES + 2 * len(directories) + _socket_files(job))
-        store = Store(self.engines.engine(fuel is not None))
+        store = self.store = Store(self.engines.engine(fuel is not None))
         store.set_limits(memory_size=memory, table_elements=min(memory // 16, 10_000_000))
         if fuel is not None:
             store.set_fuel(fuel)
@@ -168,9 +180,8 @@ class Worker:
         ended["processor"] = time.process_time() - processor
         ended["memory"] = max(0, self.process.data() - before - (self.process.threads() - threads) * THREAD_MEMORY)
         ended["fuel"] = fuel - store.get_fuel() if fuel is not None else None
-        store.close()  # at once: the binding's objects refer to each other, so nothing else would
         if job["stdin"] == "closed":
-            _rest()
+            self.others.rest(pool=kind.lingers)
         return ended
 
     def _ready_threads(self) -> int:
@@ -243,7 +254,7 @@ class Self:
 
     def __init__(self) -> None:
         self.memory = os.open("/proc/self/statm", os.O_RDONLY | os.O_CLOEXEC)
-        self.state = os.open("/proc/self/stat", os.O_RDONLY | os.O_CLOEXEC)
+        self.tasks = os.open("/proc/self/task", os.O_PATH | os.O_CLOEXEC)
         self.page = resource.getpagesize()
 
     def data(self) -> int:
@@ -251,31 +262,13 @@ class Self:
         return int(os.pread(self.memory, 256, 0).split()[5]) * self.page
 
     def threads(self) -> int:
-        return int(os.pread(self.state, 1024, 0).rpartition(b")")[2].split()[17])
+        """How many threads it has: each is a directory of this one's."""
+        return os.fstat(self.tasks).st_nlink - 2
 
 
 def _socket_files(job: dict[str, Any]) -> int:
     network = job["network"]
     return 0 if network is None else int(network["sockets"]) + PASSING_FILES
-
-
-def _rest() -> None:
-    """Wait until every other thread sleeps: Wasmtime's reader of standard input may still have a read to make that the
-    guest asked for, and whether it was made is what tells that the guest did."""
-    patience = time.monotonic() + READER_PATIENCE
-    while time.monotonic() < patience:
-        busy = False
-        for task in os.listdir("/proc/self/task"):
-            if int(task) == os.getpid():
-                continue
-            try:
-                with open(f"/proc/self/task/{task}/stat", "rb") as file:
-                    busy = busy or file.read(1024).rpartition(b")")[2][1:2] != b"S"
-            except OSError:
-                continue  # it has ended
-        if not busy:
-            return
-        time.sleep(0.0005)
 
 
 def _bound(what: int, soft: int) -> None:

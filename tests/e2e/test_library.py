@@ -428,7 +428,7 @@ def test_spawned_workers_are_isolated(tmp_path: Path, monkeypatch: pytest.Monkey
             maps = Path(f"/proc/{worker.pid}/maps").read_text(encoding="utf-8")
         assert "libwasmtime" in maps
         assert b"SECRET" not in Path(f"/proc/{worker.pid}/environ").read_bytes()
-        own = {f"/proc/{worker.pid}/stat", f"/proc/{worker.pid}/statm"}
+        own = {f"/proc/{worker.pid}/task", f"/proc/{worker.pid}/statm"}
         expected = {"/dev/null", "pipe", "socket", "anon_inode", *own}
         found: set[str] = set()
         while found != expected and time.monotonic() < until:  # what it loads is opened for a moment

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import pytest
 
 from sandbox.runtime.channel import Channel
-from sandbox.runtime.process import WorkerProcess
+from sandbox.runtime.process import WorkerProcess, written
 
 
 @pytest.fixture
@@ -115,3 +115,21 @@ def test_a_job_whose_descriptors_were_lost(ends: tuple[WorkerProcess, Channel]) 
     worker, channel = ends
     worker.end.send(b"job")
     assert channel.receive() is None
+
+
+@pytest.mark.parametrize("size", [0, 20_000, 200_000])
+def test_jobs_of_every_size(ends: tuple[WorkerProcess, Channel], size: int) -> None:
+    """A job arrives as it was sent, with its descriptors; the same again is the same, and another is another."""
+    worker, channel = ends
+    before = descriptors()
+    first, other = {"key": "k" * size, "seed": 1}, {"key": "k" * size, "seed": 2}
+    for job in (first, first, other, written(first)):
+        worker.send(job, [worker.end.fileno(), channel.fileno()])
+        received = channel.receive()
+        assert received is not None
+        assert received[0] == (first if isinstance(job, bytes) else job)
+        given = [os.fstat(d) for d in received[1]]
+        assert given == [os.fstat(worker.end.fileno()), os.fstat(channel.fileno())]
+        for each in received[1]:
+            os.close(each)
+    assert descriptors() == before

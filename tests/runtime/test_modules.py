@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import re
 from collections.abc import Iterator, Mapping
@@ -9,7 +10,8 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
-from wasmtime import wat2wasm
+from wasmtime import Instance, Module, Store, wat2wasm
+from wasmtime import _ffi as ffi
 
 from sandbox.plan import Plan
 from sandbox.policy.model import Policy
@@ -18,7 +20,7 @@ from sandbox.runtime.callbacks import Callbacks, UnfitError
 from sandbox.runtime.channel import Channel
 from sandbox.runtime.engine import SHIM_NEEDS, compiled_key, shim_sources, shims_key
 from sandbox.runtime.engines import Engines
-from sandbox.runtime.modules import Modules
+from sandbox.runtime.modules import Modules, _Get, export_getter
 from sandbox.runtime.outcome import Outcome
 from sandbox.runtime.process import WorkerProcess
 from sandbox.runtime.session import UsageError, execute, plan_of, resolve_call
@@ -531,3 +533,32 @@ def test_a_module_that_changed(bench: Bench) -> None:
     assert ended(bench.execute(plan)) == ("refused", 121, "the module changed while it was being read")
     (bench.folder / "guest.wasm").unlink()
     assert ended(bench.execute(plan)) == ("refused", 121, "the module cannot be read: No such file or directory")
+
+
+@pytest.mark.parametrize("change", ["none", "result", "arguments", "untyped"])
+def test_a_binding_that_is_not_known(change: str) -> None:
+    """Exports are found all the same where the binding's function is not as it was, if it does what it says."""
+
+    class Entry:
+        restype = ctypes.c_bool if change != "result" else ctypes.c_int
+        argtypes = (
+            None
+            if change == "untyped"
+            else ffi.dll.wasmtime_instance_export_get.argtypes[: 4 if change == "arguments" else 5]
+        )
+
+    class Library:
+        wasmtime_extern_t = ffi.wasmtime_extern_t
+        wasmtime_instance_export_get = staticmethod(ffi.wasmtime_instance_export_get)
+        dll = ffi.dll if change == "none" else type("Dll", (), {"wasmtime_instance_export_get": Entry})
+
+    get = export_getter(Library)
+    assert (type(get) is _Get) == (change == "none")
+    store = Store()
+    instance = Instance(store, Module(store.engine, '(module (func (export "f")))'), [])
+    item = ffi.wasmtime_extern_t()
+    place, names = ctypes.addressof(item), [ctypes.create_string_buffer(name) for name in (b"f", b"g")]
+    found = [get(store._context(), ctypes.byref(instance._instance), name, 1, place) for name in names]
+    assert found == [True, False]
+    kind: Any = item.kind
+    assert kind == ffi.WASMTIME_EXTERN_FUNC.value

@@ -102,7 +102,7 @@ class Garbled(WorkerProcess):
         super().__init__(real.pid, heard, real.diagnostics)
         self.real = real
 
-    def send(self, job: dict[str, Any], descriptors: list[int]) -> None:
+    def send(self, job: dict[str, Any] | bytes, descriptors: list[int]) -> None:
         self.real.send(job, descriptors)
 
 
