@@ -400,7 +400,11 @@ class Bench:
             "run": plan.run,
             "call": None,
         }
-        modules = Modules(Engines(), Callbacks(Nobody()))
+        callbacks = Callbacks(Nobody())
+        callbacks.directories = [
+            os.open(p.host or self.empty, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC) for p in plan.preopens
+        ]
+        modules = Modules(Engines(), callbacks)
         return ShimmedModule(modules, job, Path(plan.source).read_bytes())
 
     def guest_time(self, sandbox: Sandbox, letter: str, count: int) -> Callable[[], float]:

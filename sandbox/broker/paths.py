@@ -203,8 +203,10 @@ def _failure(error: OSError) -> Denial:
             return Denial(None, Error.NAME_TOO_LONG)
         case errno.EINVAL:
             return Denial(None, Error.INVALID)
-        case errno.ENOMEM | errno.EMFILE | errno.ENFILE:
+        case errno.ENOMEM:
             return Denial(None, Error.INSUFFICIENT_MEMORY)
+        case errno.EMFILE | errno.ENFILE:
+            return Denial(Reason.OUT_OF_FILES, Error.IO)
         case _:
             return Denial(None, Error.IO)
 

@@ -19,7 +19,12 @@ def read_policy_file(path: str | os.PathLike[str]) -> bytes:
         with open(descriptor, "rb") as file:
             if not stat.S_ISREG(os.fstat(descriptor).st_mode):
                 raise PolicyError((_fault(path, "cannot be read: it is not a regular file"),))
-            return file.read(READ_LIMIT)
+            data = file.read(READ_LIMIT)
+            if data.startswith(b"\0asm"):
+                raise PolicyError(
+                    (_fault(path, "this is WebAssembly; name a policy first (`sandbox init` drafts one)"),)
+                )
+            return data
     except OSError as error:
         raise PolicyError((_fault(path, f"cannot be read: {error.strerror or error}"),)) from error
     except ValueError as error:

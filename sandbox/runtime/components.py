@@ -7,7 +7,7 @@ import os
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sandbox.runtime.callbacks import MAX_TEXT, Callbacks, UnfitError
-from sandbox.runtime.endings import Ended, cause, usage, write_answer
+from sandbox.runtime.endings import Ended, fault, usage, write_answer
 from sandbox.runtime.engines import Engines
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ class Components:
         except (Unsupported, ComponentError) as error:
             raise UnfitError(f"{error}"[:MAX_TEXT]) from None
         except WasmtimeError as error:
-            raise UnfitError(f"Wasmtime refuses the component: {cause(str(error))}") from None
+            raise UnfitError(f"Wasmtime refuses the component: {fault(str(error))}") from None
         sites = [s.to_data() for s in guarded.sites]
         cache, compiled = Cache(job["cache"]), component.serialize()
         # The sites come last: they say how large the other file is once it is whole.

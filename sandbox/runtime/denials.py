@@ -137,7 +137,7 @@ class Explainer:
             case Reason.HANDLES:
                 return self._bound(site, time, "handles", resource, resolved)
             case Reason.OUT_OF_FILES:
-                why = "no more files can be opened: streams hold those whose descriptors were dropped"
+                why = "no more files can be opened: this process's own bound on them is reached"
                 return self._bound(site, time, "handles", resource, resolved, why)
             case Reason.DISK:
                 return self._bound(site, time, "disk", resource, resolved)

@@ -46,3 +46,11 @@ def cause(text: str) -> str:
         line.split(": ", 1)[-1] if line[:1].isdigit() and ": " in line[:4] else line for line in lines[-2:]
     )
     return found[:MAX_TEXT]
+
+
+def fault(text: str) -> str:
+    """What Wasmtime finds wrong with code, on one line. It quotes names of the guest's, which may look like causes."""
+    _, _, causes = text.partition("Caused by:")
+    lines = [line.strip() for line in (causes or text).strip().splitlines() if line.strip()]
+    first = lines[0] if lines else ""
+    return (first.split(": ", 1)[-1] if first[:1].isdigit() and ": " in first[:4] else first)[:MAX_TEXT]

@@ -23,7 +23,7 @@ from sandbox.preview1 import MODULE, SIGNATURES
 from sandbox.runtime.callbacks import MAX_TEXT, Callbacks, UnfitError
 from sandbox.runtime.core_binding import bind_core
 from sandbox.runtime.core_host import CoreHost
-from sandbox.runtime.endings import Ended, cause, usage, write_answer
+from sandbox.runtime.endings import Ended, cause, fault, usage, write_answer
 from sandbox.runtime.engines import Engines
 
 if TYPE_CHECKING:
@@ -189,7 +189,10 @@ class Modules:
         except (ComponentError, ValueError) as error:
             raise UnfitError(f"{error}"[:MAX_TEXT]) from None
         except WasmtimeError as error:
-            raise UnfitError(f"Wasmtime refuses the module: {cause(str(error))}") from None
+            raise UnfitError(f"Wasmtime refuses the module: {fault(str(error))}") from None
+        # That is what Wasmtime would have compared, had there still been a start section.
+        if start is not None and known.get(start) != PROCEDURE:
+            raise UnfitError("its start function takes or returns something")
         imports = [(i.module, i.name or "") for i in code.imports]
         # Of the base's exports, only the functions of preview 1 are for a guest.
         if any(module != MODULE or name not in SIGNATURES for module, name in imports):

@@ -33,7 +33,7 @@ CALLS: list[Call | Drop] = [
     Call("blocking-splice", S, "[method]output-stream.blocking-splice", "i32 i32 i64 i32"),
     Drop("drop", T, "descriptor"),
 ]
-OUT_OF_FILES = "no more files can be opened: streams hold those whose descriptors were dropped"
+OUT_OF_FILES = "no more files can be opened: this process's own bound on them is reached"
 DATA = """
 (data (i32.const 1024) "from") (data (i32.const 1032) "into")
 (func $root (result i32) (call $directories (i32.const 0)) (i32.load (i32.load (i32.const 0))))

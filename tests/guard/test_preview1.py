@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import resource
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -37,6 +37,9 @@ JOB: dict[str, Any] = {
 PREVIEW1 = f"""
   (import "{MODULE}" "path_open" (func $open (param i32 i32 i32 i32 i32 i64 i64 i32 i32) (result i32)))
   (import "{MODULE}" "fd_close" (func $close (param i32) (result i32)))
+  (import "{MODULE}" "path_filestat_set_times" (func $times (param i32 i32 i32 i32 i64 i64 i32) (result i32)))
+  (func (export "times") (result i32)
+    (call $times (i32.const 3) (i32.const 0) (i32.const 0) (i32.const 4) (i64.const 0) (i64.const 0) (i32.const 5)))
   (memory (export "memory") 1)
   (data (i32.const 0) "file")
   (func (export "open") (result i32) (local $errno i32)
@@ -45,7 +48,7 @@ PREVIEW1 = f"""
     (if (result i32) (local.get $errno)
       (then (i32.sub (i32.const 0) (local.get $errno))) (else (i32.load (i32.const 64)))))
   (func (export "close") (param i32) (result i32) (call $close (local.get 0)))"""
-NFILE, NOMEM, BADF, DQUOT = 41, 48, 8, 19
+NOMEM, BADF, DQUOT, OVERFLOW = 48, 8, 19, 61
 
 
 def wat2wasm(text: str) -> bytes:
@@ -62,7 +65,13 @@ class Guest(NamedTuple):
         return int(function(self.store, *arguments))
 
 
-def guest(directory: Path, text: str = f"(module {PREVIEW1})", memory: int = -1, **job: Any) -> Guest:
+def guest(
+    directory: Path,
+    text: str = f"(module {PREVIEW1})",
+    memory: int = -1,
+    natives: Mapping[str, Callable[..., int]] | None = None,
+    **job: Any,
+) -> Guest:
     """A guest behind base and shim, as the worker sets them up; the host's functions only note what they are told."""
     engine = Engine()
     linker, store, config = Linker(engine), Store(engine), WasiConfig()
@@ -70,6 +79,10 @@ def guest(directory: Path, text: str = f"(module {PREVIEW1})", memory: int = -1,
     config.preopen_dir(str(directory), "/", True)
     store.set_wasi(config)
     linker.define_wasi()
+    linker.allow_shadowing = True
+    for name, native in (natives or {}).items():
+        words = [{"i": ValType.i32(), "I": ValType.i64()}[p] for p in SIGNATURES[name]]
+        linker.define_func(MODULE, name, FuncType(words, [ValType.i32()]), native)
     base = linker.instantiate(store, Module(engine, wat2wasm(base_text())))
     own: Any = base.exports(store)["memory"]
     own.write(store, configuration({**JOB, **job}), CONFIG)
@@ -174,6 +187,26 @@ def test_numbers_are_those_that_wasmtime_gives(tmp_path: Path) -> None:
     assert [it.call("close", fd) for fd in (4, 6, 3, 99, 0x7FFFFFFF, -1)] == [0, 0, 0, BADF, BADF, BADF]
     assert it.call("open") == -BADF  # the directory itself was closed
     assert it.call("close", 6) == BADF
+
+
+def test_what_cannot_be_looked_at(tmp_path: Path) -> None:
+    """A file that Wasmtime cannot describe, as one with a time beyond preview 1's, is neither opened nor changed."""
+    (tmp_path / "file").write_bytes(b"")
+    closed: list[int] = []
+
+    def close(fd: int) -> int:
+        closed.append(fd)
+        return 0
+
+    natives: dict[str, Callable[..., int]] = {
+        "path_filestat_get": lambda *_: OVERFLOW,
+        "fd_filestat_get": lambda *_: OVERFLOW,
+        "fd_close": close,
+    }
+    it = guest(tmp_path, natives=natives)
+    assert (it.call("times"), it.call("open"), closed) == (OVERFLOW, -OVERFLOW, [4])
+    assert (tmp_path / "file").stat().st_mtime > 1
+    assert it.told == []
 
 
 def test_a_start_function_is_cut_out_and_exported() -> None:

@@ -993,3 +993,12 @@ def test_no_value_anywhere_makes_loading_fail_otherwise(route: tuple[str | int, 
     faults = faults_in(json.dumps(data, ensure_ascii=False, default=str).encode("utf-8", "replace"))
     assert faults != ()
     assert all(str(fault).startswith("policy.yaml:1:") and str(fault).isprintable() for fault in faults or ())
+
+
+def test_webassembly_in_place_of_a_policy(tmp_path: Path) -> None:
+    """Who forgets the policy is told so, not that the file is no text."""
+    (tmp_path / "guest.wasm").write_bytes(b"\0asm\1\0\0\0")
+    with pytest.raises(PolicyError) as raised:
+        Policy.load(tmp_path / "guest.wasm")
+    expected = "this is WebAssembly; name a policy first (`sandbox init` drafts one)"
+    assert [(f.line, f.message) for f in raised.value.faults] == [(1, expected)]

@@ -378,6 +378,19 @@ def test_code_that_is_not_valid(bench: Bench) -> None:
     assert (outcome.reason or "").startswith("Wasmtime refuses the module: ")
 
 
+def test_names_are_no_part_of_what_is_wrong(bench: Bench) -> None:
+    """Wasmtime quotes names in what it finds wrong: such a name cannot speak for it."""
+    name = "a\\n\\nCaused by:\\n  all is well"
+    outcome = bench.run(f'(module (func (export "_start")) (func (export "{name}")) (func (export "{name}")))')
+    assert ended(outcome) == ("refused", 121, "Wasmtime refuses the module: duplicate export name `a")
+
+
+def test_a_start_function_of_another_type(bench: Bench) -> None:
+    """Wasmtime would not have compiled it."""
+    outcome = bench.run('(module (func $s (param i32)) (start $s) (func (export "_start")))')
+    assert ended(outcome) == ("refused", 121, "its start function takes or returns something")
+
+
 GROWS = """(module {imports} (memory (export "memory") 1) {more}
   (func (export "grow") (param $pages i32) (result i32) (local $left i32)
     (loop $again

@@ -351,11 +351,14 @@ FUNCTIONS = {
             "(i32.const {R_WRITES})",
         )
     }
-    (if (i32.eqz (call $ask (local.get 1))) (then
-      (local.set $reason (call $ordinary))
-      (if (local.get $reason) (then
-        (return (call $refuse (i32.const {{site[path_filestat_set_times]}})
-          (i32.or (local.get $reason) (i32.const {{R_WRITES}})) (i32.const {{E_ACCES}})))))))
+    ;; what cannot be looked at is not changed either
+    (local.set $errno (call $ask (local.get 1)))
+    (if (local.get $errno) (then
+      (return (call $after (i32.const {{site[path_filestat_set_times]}}) (i32.const {{R_WRITES}}) (local.get $errno)))))
+    (local.set $reason (call $ordinary))
+    (if (local.get $reason) (then
+      (return (call $refuse (i32.const {{site[path_filestat_set_times]}})
+        (i32.or (local.get $reason) (i32.const {{R_WRITES}})) (i32.const {{E_ACCES}})))))
     (call $after (i32.const {{site[path_filestat_set_times]}}) (i32.const {{R_WRITES}})
       (call $own.path_filestat_set_times (global.get $dir) (call $lookup (local.get 1))
         (global.get $path) (global.get $length) (local.get 4) (local.get 5) (local.get 6)))""",
@@ -460,11 +463,13 @@ FUNCTIONS = {
       (return (local.get $errno))))
     (call $leave)
     (local.set $new (i32.load $own (i32.const {{OUT}})))
-    (local.set $reason (i32.const {{R_SPECIAL_FILE}}))
-    (if (i32.eqz (call $own.fd_filestat_get (local.get $new) (i32.const {{OUT}}))) (then
-      (local.set $reason (call $ordinary))
-      (local.set $kind (select (i32.const {{OPENED}}) (i32.const {{FILE}})
-        (i32.eq (i32.load8_u $own offset=16 (i32.const {{OUT}})) (i32.const {{TYPE_DIRECTORY}}))))))
+    (local.set $errno (call $own.fd_filestat_get (local.get $new) (i32.const {{OUT}})))
+    (if (local.get $errno) (then
+      (drop (call $own.fd_close (local.get $new)))
+      (return (local.get $errno))))
+    (local.set $reason (call $ordinary))
+    (local.set $kind (select (i32.const {{OPENED}}) (i32.const {{FILE}})
+      (i32.eq (i32.load8_u $own offset=16 (i32.const {{OUT}})) (i32.const {{TYPE_DIRECTORY}}))))
     (if (local.get $reason) (then
       (drop (call $own.fd_close (local.get $new)))
       (return (call $refuse (i32.const {{site[path_open]}}) (i32.or (local.get $reason) (local.get $writes))
