@@ -65,8 +65,20 @@ FIELDS: tuple[Field, ...] = (
     Field(
         "capability", "capability", "name", True, "`filesystem.read`, `limits.deadline`, `run`, ...; `*` for several."
     ),
-    Field("interface", "interface", "name", False, "As the guest imports it: `wasi:filesystem/types@0.2.3`."),
-    Field("function", "function", "name", False, "As the guest called it: `[method]descriptor.open-at`."),
+    Field(
+        "interface",
+        "interface",
+        "name",
+        False,
+        "As the guest imports it: `wasi:filesystem/types@0.2.3`; of a module `wasi_snapshot_preview1`.",
+    ),
+    Field(
+        "function",
+        "function",
+        "name",
+        False,
+        "As the guest called it: `[method]descriptor.open-at`; of a module `path_open`.",
+    ),
     Field("resource", "resource", "exact", False, "As the guest named it, with the directory that it was relative to."),
     Field("resolved", "resolved", "exact", False, "What that is on the host, where it is known."),
     Field("reason", "reason", "text", True, "One sentence in plain words."),

@@ -191,6 +191,13 @@ def snapshot(root: Path) -> dict[str, Node]:
 
 
 UNGRANTED = "no granted directory covers this path"
+
+
+def by_name(guest: str) -> str:
+    """The reason of a refusal below the root, of what is granted under a name of its own."""
+    return f"asked for below the root, which is not granted; {guest} is, by that name alone"
+
+
 LEADS_OUT = "the path leads out of the granted directory"
 LINKED_OUT = "a symbolic link leads out of the granted directory"
 READ_ONLY = "the directory is granted for reading only"
