@@ -105,16 +105,17 @@ class Router:
         olds, news = self._chain(preopen, old_names), self._chain(preopen, new_names)
         if [at for at, _ in olds] != [at for at, _ in news]:
             return Denial(Reason.ACROSS_GRANTS, Error.CROSS_DEVICE)
-        holds_names = self._is_directory(preopen, old_names)
         for (at, old), (_, new) in zip(olds, news, strict=True):
             for names in (old, new):
                 if names and any(inner[: len(names)] == tuple(names) for inner in self._kernel[at]):
                     return Denial(Reason.KERNEL, Error.ACCESS)
                 if not names or any(inner[: len(names)] == tuple(names) for inner in self._inside(at)):
                     return Denial(Reason.ABOVE_GRANT, Error.ACCESS)
-            for pattern in self._patterns[at] if holds_names else ():
-                if pattern.after(old)[1] != pattern.after(new)[1]:
-                    return Denial(Reason.ABOVE_EXCEPTION, Error.ACCESS)
+            # Whatever is there now: a directory may be, by the time of the rename.
+            if any(pattern.after(old)[1] != pattern.after(new)[1] for pattern in self._patterns[at]):
+                if not self._is_there(preopen, old_names):
+                    return Denial(None, Error.NO_ENTRY)
+                return Denial(Reason.ABOVE_EXCEPTION, Error.ACCESS)
         return found, other
 
     def _inside(self, preopen: int) -> set[tuple[str, ...]]:
@@ -165,15 +166,15 @@ class Router:
             os.close(parent)
         return None
 
-    def _is_directory(self, preopen: int, names: list[str]) -> bool:
+    def _is_there(self, preopen: int, names: list[str]) -> bool:
         if not names:
             return True
         try:
             parent = _open_beneath(self._directories[preopen], "/".join(names[:-1]) or ".")
         except OSError:
-            return True
+            return False
         try:
-            return _mode(names[-1], parent, stat.S_ISDIR)
+            return _mode(names[-1], parent, lambda _: True)
         finally:
             os.close(parent)
 

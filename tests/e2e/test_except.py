@@ -294,9 +294,12 @@ def test_renames(tmp_path: Path, attempt: Callable[..., list[Attempt]]) -> None:
 
 RENAMES_ABOVE = [
     Attempt("rename /g/sub /g/s2", "errno EACCES", (write("/g/sub -> /g/s2", ABOVE_EXCEPTION),)),
-    Attempt("rename /g/sub/ok /g/ok", "ok"),
-    Attempt("rename /g/ok /g/sub/.git", "errno EACCES", (write("/g/ok -> /g/sub/.git", EXCEPTED),)),
-    Attempt("rename /g/ok /g/sub/ok", "ok"),
+    # A file, but something else may stand there by the time of the rename.
+    Attempt("rename /g/sub/ok /g/ok", "errno EACCES", (write("/g/sub/ok -> /g/ok", ABOVE_EXCEPTION),)),
+    Attempt("rename /g/none /g/sub/none", "errno ENOENT"),
+    Attempt("rename /g/sub/ok /g/sub/.git", "errno EACCES", (write("/g/sub/ok -> /g/sub/.git", EXCEPTED),)),
+    Attempt("rename /g/sub/ok /g/sub/fine", "ok"),
+    Attempt("rename /g/sub/fine /g/sub/ok", "ok"),
     Attempt("rename /g/a /g/b", "ok"),
     Attempt("read /g/b/x/b", "errno EACCES", (read("/g/b/x/b", EXCEPTED),)),
     Attempt("rename /g/b /g/a", "ok"),

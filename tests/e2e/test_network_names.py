@@ -926,7 +926,8 @@ def test_bytes_of_names_are_bounded(machine: Machine, policy: Callable[..., Path
             for n, name in enumerate(kept)
         ),
     )
-    assert {question.name for question in server.asked} == set(out)
+    # an earlier test's resolver may still be asking for a name of its own
+    assert {q.name for q in server.asked if q.name.endswith(".leak.test")} == set(out)
     assert sum(map(len, out)) <= 1024 < sum(map(len, names[:8]))
 
 

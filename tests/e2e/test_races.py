@@ -129,3 +129,16 @@ def test_a_link_before_a_slash(tmp_path: Path, probe: Callable[..., Ran]) -> Non
     assert {"ok 0", "errno EACCES"} <= {line.partition(" -> ")[2] for line in listed} <= {"ok 0", *refused}
     assert {"ok", "errno EACCES"} <= {line.partition(" -> ")[2] for line in touched} <= {"ok", *refused}
     assert (inside / "secret").stat().st_mtime == 5
+
+
+def test_a_rename_of_what_is_not_there_yet(tmp_path: Path, probe: Callable[..., Ran]) -> None:
+    """A directory that is moved away and back by somebody else is not renamed out of what the policy excepts."""
+    inside = tmp_path / "inside"
+    (inside / "elsewhere").mkdir(parents=True)
+    (inside / "elsewhere" / "key").write_text("secret")
+    commands = ["rename /w/a /w/b", "read /w/b/key"] * (TRIES // 2)
+    with swapping(inside / "a", inside / "elsewhere"):
+        ran = probe([directory(inside, "/w", "write", excepted=["a/key"])], *commands, limits=EVENTS)
+    found = {line.partition(" -> ")[2] for line in ran.lines}
+    assert {"errno EACCES", "errno ENOENT"} == found
+    assert not (inside / "b").exists()
