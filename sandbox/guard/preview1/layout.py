@@ -30,8 +30,9 @@ ROUTED, OTHER_ROUTED = 10240, 14848
 """Paths that the host answered, each after its length."""
 LINK = 19456
 """The target of a link that is read."""
-ENTRIES, FIRST_ENTRIES = 32768, 4096
-"""Where the table of descriptors begins, and how many it has at first."""
+FIRST_ENTRIES = 512
+ENTRIES = 65536 - 8 * FIRST_ENTRIES
+"""Where the table of descriptors begins, which ends with the page, and how many it has at first."""
 
 TYPE_DIRECTORY, TYPE_FILE, TYPE_LINK = 3, 4, 7
 """Of preview 1's ``filetype``."""
