@@ -27,7 +27,7 @@ from sandbox.runtime.cache import SETTLED
 from sandbox.runtime.callbacks import Callbacks
 from sandbox.runtime.channel import Channel
 from sandbox.runtime.engine import compiled_key, shape_of, shims_key
-from sandbox.runtime.engines import Engines
+from sandbox.runtime.engines import Engines, Settings
 from sandbox.runtime.modules import Modules, Ready
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -154,7 +154,7 @@ class ShimmedModule(Plain):
 
     def __init__(self, modules: Modules, job: dict[str, Any], data: bytes) -> None:
         self.modules, self.job = modules, job
-        self.engine = modules.engines.engine(False)
+        self.engine = modules.engines.engine(Settings())
         self.guest = modules.compile(job, data)
 
     def _instantiate(self, store: Store) -> Ready:
@@ -384,9 +384,10 @@ class Bench:
         shape = shape_of(plan)
         job = {
             "key": compiled_key(plan),
-            "shims": shims_key(False),
+            "shims": shims_key(Settings()),
             "cache": str(self.cache),
             "fuel": None,
+            "deterministic": plan.deterministic,
             "handles": plan.limits.handles,
             "disk": plan.limits.disk,
             "seed": plan.seed,

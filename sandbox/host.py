@@ -272,3 +272,97 @@ def _file_system(path: str, mounts: Iterable[_Mount]) -> str:
         if inside and len(m.point) >= best:
             best, kind = len(m.point), m.kind
     return kind
+
+
+ThingKind = Literal["directory", "file", "socket", "device", "fifo", "nothing", "unknown"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Thing:
+    """What stands at a path that a policy names, for those who judge the policy."""
+
+    absolute: str
+    """Absolute, not resolved."""
+    real: str
+    """Absolute, every symbolic link resolved, as far as there is something."""
+    kind: ThingKind
+    """``unknown``: it may not be looked at."""
+    link: bool
+    """Whether the path itself is a symbolic link, wherever it leads."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Machine:
+    """What a policy is judged by beside what it names: directories by their absolute paths."""
+
+    home: str
+    programs: tuple[str, ...] = ()
+    """Where commands are looked for."""
+    code: tuple[str, ...] = ()
+    """Where this program's own code is."""
+    cache: str | None = None
+    """The directory of compiled components."""
+
+
+def read_machine(cache: str | None = None) -> Machine:
+    """The machine as it is now; ``cache`` is the directory of compiled components."""
+    searched = (os.path.abspath(part) for part in os.environ.get("PATH", "").split(os.pathsep) if part)
+    return Machine(
+        home=os.path.abspath(os.path.expanduser("~")),
+        programs=tuple(dict.fromkeys(searched)),
+        code=_code(),
+        cache=None if cache is None else os.path.realpath(cache),
+    )
+
+
+def look_at(path: str) -> Thing:
+    """What stands at an absolute path. Nothing is opened."""
+    try:
+        link = stat.S_ISLNK(os.lstat(path).st_mode)
+        real = os.path.realpath(path)
+        mode = os.stat(real).st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return Thing(absolute=path, real=os.path.realpath(path), kind="nothing", link=os.path.islink(path))
+    except (OSError, ValueError):  # a loop of links, no permission, a zero byte
+        return Thing(absolute=path, real=path, kind="unknown", link=False)
+    return Thing(absolute=path, real=real, kind=_kind_of(mode), link=link)
+
+
+def _kind_of(mode: int) -> ThingKind:
+    kinds: tuple[tuple[bool, ThingKind], ...] = (
+        (stat.S_ISDIR(mode), "directory"),
+        (stat.S_ISREG(mode), "file"),
+        (stat.S_ISSOCK(mode), "socket"),
+        (stat.S_ISCHR(mode) or stat.S_ISBLK(mode), "device"),
+        (stat.S_ISFIFO(mode), "fifo"),
+    )
+    return next((kind for is_it, kind in kinds if is_it), "unknown")
+
+
+def contents(directory: str, *, depth: int, most: int) -> tuple[tuple[str, ThingKind], ...]:
+    """What lies below a directory, ``depth`` levels down at most: paths relative to it, nearest first, sorted by name.
+
+    No more than ``most`` entries are looked at, and no symbolic link is followed. What cannot be read is left out.
+    """
+    found: list[tuple[str, ThingKind]] = []
+    level = [""]
+    for _ in range(depth):
+        below: list[str] = []
+        for inside in level:
+            try:
+                with os.scandir(os.path.join(directory, inside)) as entries:
+                    names = sorted((e for _, e in zip(range(most - len(found)), entries, strict=False)), key=_name)
+                    for entry in names:
+                        path = f"{inside}/{entry.name}" if inside else entry.name
+                        kind = "unknown" if entry.is_symlink() else _kind_of(entry.stat(follow_symlinks=False).st_mode)
+                        found.append((path, kind))
+                        if kind == "directory":
+                            below.append(path)
+            except OSError:
+                continue
+        level = below
+    return tuple(found)
+
+
+def _name(entry: os.DirEntry[str]) -> str:
+    return entry.name

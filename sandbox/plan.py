@@ -119,6 +119,8 @@ class Plan:
     """The export that ``run`` calls."""
     initialize: bool
     """Whether a module exports ``_initialize``, which is called once before any other of its functions."""
+    deterministic: bool
+    """Whether the policy declares it so: nothing granted differs from run to run, nor do NaNs and relaxed SIMD."""
     lines: Mapping[str, int] = field(default_factory=dict)
     """Route -> line of the policy, for the routes that events name."""
 
@@ -185,6 +187,7 @@ class _Planner:
         self.written_by_host(preopens, writes)
         self.read_by_host(preopens)
         self.stream_files(writes)
+        self.determinism()
         grants = self.component.grants
         stdio = grants.stdio
         plan = Plan(
@@ -211,6 +214,7 @@ class _Planner:
             exports=self.exports(),
             run=self.facts.run_export,
             initialize=self.facts.kind == "module" and self.facts.exports_function("_initialize"),
+            deterministic=self.component.deterministic,
             lines={r: p.line for r, p in self.policy.places.items() if r == self.root or r.startswith(self.root + ".")},
         )
         if self.component.limits.handles <= len(preopens):
@@ -469,6 +473,36 @@ class _Planner:
             if cache and name != "stdin" and _below(file.real, cache):
                 self.object(route, f"{file.real} lies in the sandbox's cache of compiled code")
             seen.append((name, file))
+
+    def determinism(self) -> None:
+        """What is declared deterministic is granted nothing that differs from run to run beside its inputs."""
+        if not self.component.deterministic:
+            return
+        grants, declared = self.component.grants, f"the policy declares the {self.facts.kind} deterministic"
+        clocks = {}
+        for name, mode in (("wall", grants.clocks.wall), ("monotonic", grants.clocks.monotonic)):
+            if mode in ("real", "coarse"):
+                # One word for both clocks is one grant.
+                own = f"{self.root}.grants.clocks.{name}" in self.policy.places
+                clocks[f"clocks.{name}" if own else "clocks"] = mode
+        for route, mode in clocks.items():
+            self.object(
+                f"{self.root}.grants.{route}",
+                f"a {mode} clock differs from run to run, and {declared};"
+                f" write `{route.removeprefix('clocks.')}: frozen`, or remove `deterministic`",
+            )
+        if grants.random is not None and grants.random.seed is None:
+            self.object(
+                f"{self.root}.grants.random",
+                f"secure random numbers differ from run to run, and {declared};"
+                " write `random: seeded`, or remove `deterministic`",
+            )
+        if self.sockets() is not None:
+            self.object(
+                f"{self.root}.grants.sockets",
+                f"what comes over the network differs from run to run, and {declared};"
+                " remove the grant (a file can bring in what it fetches), or remove `deterministic`",
+            )
 
     def environment(self) -> tuple[tuple[str, str], ...] | None:
         granted = self.component.grants.environment

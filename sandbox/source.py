@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import json
 import re
+from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, NamedTuple, TypeAlias
 
 import yaml
@@ -35,6 +37,8 @@ HIDDEN = re.compile(f"[{_HIDDEN}\t\n\r]")
 """Characters that no name, path or key may contain."""
 _HIDDEN_IN_TEXT = re.compile(f"[{_HIDDEN}]|\r(?!\n)")
 _SURROGATE = re.compile("[\ud800-\udfff]")
+
+_COMMENT = re.compile(r"(?:^|(?<=[ \t]))#[^\r\n]*", re.MULTILINE)
 
 _INTEGER = re.compile(r"[-+]?(?:[0-9]+(?:_[0-9]+)*)\Z")
 _BASED = re.compile(r"0(?:o[0-7]+(?:_[0-7]+)*|x[0-9a-fA-F]+(?:_[0-9a-fA-F]+)*)\Z")
@@ -85,11 +89,39 @@ class SourceFault:
     message: str
 
 
-class _Branch(NamedTuple):
-    """The mark of a key or item, and those of what it holds."""
+class Span(NamedTuple):
+    """A part of the text: offsets in characters, without a byte order mark; ``end`` is the place after it."""
+
+    start: int
+    end: int
+
+
+class Node(NamedTuple):
+    """A key and its value, or an item of a list, as it stands in the text."""
 
     mark: Mark
-    below: dict[str, _Branch] | list[_Branch] | None
+    """The place of the key, or of the item."""
+    key: Span | None
+    """``None`` for an item and for the root."""
+    value: Span
+    """Of a collection in block style: from its first key or dash to the end of its last value."""
+    flow: bool
+    """Whether the value is written in braces or brackets."""
+    below: dict[str, Node] | list[Node] | None
+    """What a collection holds; ``None`` for a scalar."""
+
+
+_NOWHERE = Node(_START, None, Span(0, 0), False, None)
+
+
+class Comment(NamedTuple):
+    """A comment, without the ``#`` and the space around it."""
+
+    text: str
+    mark: Mark
+    """The place of the ``#``."""
+    alone: bool
+    """Whether nothing stands before it on its line."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -103,33 +135,61 @@ class Document:
     data: Data
     faults: tuple[SourceFault, ...]
     readable: bool
-    _root: _Branch = field(repr=False)
+    text: str = field(default="", repr=False)
+    """What was read, without a byte order mark; empty where reading stopped."""
+    root: Node = field(default=_NOWHERE, repr=False)
+    _literal: tuple[Span, ...] = field(default=(), repr=False)
+    """Where a ``#`` begins no comment: quoted scalars, and those in block style, each in the order of the text."""
 
     def mark(self, route: Route) -> Mark:
         """The place of the key or item at ``route``, or of its nearest ancestor that the text has."""
-        branch = self._root
-        for part in route:
-            below = branch.below
-            child: _Branch | None = None
+        return self.nearest(route)[1].mark
+
+    def nearest(self, route: Route) -> tuple[Route, Node]:
+        """What stands at ``route``, or at its nearest ancestor that the text has, with the route of that."""
+        node = self.root
+        for number, part in enumerate(route):
+            below = node.below
+            child: Node | None = None
             if isinstance(below, dict) and isinstance(part, str):
                 child = below.get(part)
             elif isinstance(below, list) and isinstance(part, int) and 0 <= part < len(below):
                 child = below[part]
             if child is None:
-                break
-            branch = child
-        return branch.mark
+                return route[:number], node
+            node = child
+        return route, node
+
+    def mark_of(self, offset: int) -> Mark:
+        """The line and column of an offset in the text."""
+        starts = _line_starts(self.text)
+        line = bisect_right(starts, offset)
+        return Mark(line, offset - starts[line - 1] + 1)
+
+    def comments(self) -> Iterator[Comment]:
+        """Every comment of the text, in its order."""
+        literal = iter(self._literal)
+        around = next(literal, None)
+        for found in _COMMENT.finditer(self.text):
+            start = found.start()
+            while around is not None and around.end <= start:
+                around = next(literal, None)
+            if around is not None and around.start <= start:
+                continue
+            mark = self.mark_of(start)
+            alone = not self.text[start - mark.column + 1 : start].strip()
+            yield Comment(found[0][1:].strip(), mark, alone)
 
     def marks(self) -> Iterator[tuple[Route, Mark]]:
         """Every route of the text with its place, parents first; the root is ``()``."""
-        pending: list[tuple[Route, _Branch]] = [((), self._root)]
+        pending: list[tuple[Route, Node]] = [((), self.root)]
         while pending:
-            route, branch = pending.pop()
-            yield route, branch.mark
-            if isinstance(branch.below, dict):
-                pending.extend(((*route, key), child) for key, child in reversed(branch.below.items()))
-            elif isinstance(branch.below, list):
-                pending.extend(((*route, index), child) for index, child in reversed([*enumerate(branch.below)]))
+            route, node = pending.pop()
+            yield route, node.mark
+            if isinstance(node.below, dict):
+                pending.extend(((*route, key), child) for key, child in reversed(node.below.items()))
+            elif isinstance(node.below, list):
+                pending.extend(((*route, index), child) for index, child in reversed([*enumerate(node.below)]))
 
 
 def render_route(route: Route) -> str:
@@ -170,11 +230,17 @@ def parse(text: bytes) -> Document:
 
 
 def _unreadable(*faults: SourceFault) -> Document:
-    return Document(data=None, faults=faults, readable=False, _root=_Branch(_START, None))
+    return Document(data=None, faults=faults, readable=False)
 
 
 def _mark_at(text: str, index: int) -> Mark:
     return Mark(text.count("\n", 0, index) + 1, index - text.rfind("\n", 0, index))
+
+
+@lru_cache(maxsize=8)
+def _line_starts(text: str) -> tuple[int, ...]:
+    """The offset of each line's first character."""
+    return (0, *(found.end() for found in re.finditer("\n", text)))
 
 
 class _StopError(Exception):
@@ -190,13 +256,18 @@ class _Frame:
     """A collection that is being read."""
 
     data: list[Data] | dict[str, Data]
-    below: list[_Branch] | dict[str, _Branch]
+    below: list[Node] | dict[str, Node]
     mark: Mark
+    start: int
+    flow: bool
     is_key: bool
     """Whether the collection stands where a key belongs."""
+    end: int = 0
+    """Where the last value that it holds ends."""
     key: str | None = None
     """In a mapping: the key whose value comes next, ``None`` before a key."""
     key_mark: Mark = _START
+    key_span: Span = _NOWHERE.value
     dropped: bool = False
     """Whether the next value belongs to a key that was refused."""
     lines: dict[str, Mark] = field(default_factory=dict)
@@ -206,15 +277,25 @@ class _Reader:
     def __init__(self) -> None:
         self.faults: list[SourceFault] = []
         self.frames: list[_Frame] = []
-        self.result: tuple[Data, _Branch] | None = None
+        self.literal: list[Span] = []
+        self.text = ""
+        self.result: tuple[Data, Node] | None = None
 
     def read(self, text: str) -> Document:
+        self.text = text
         try:
             self._events(text)
         except _StopError:
             return _unreadable(*self.faults)
-        data, root = self.result if self.result is not None else (None, _Branch(_START, None))
-        return Document(data=data, faults=tuple(self.faults), readable=True, _root=root)
+        data, root = self.result if self.result is not None else (None, _NOWHERE)
+        return Document(
+            data=data,
+            faults=tuple(self.faults),
+            readable=True,
+            text=text,
+            root=root,
+            _literal=tuple(self.literal),
+        )
 
     def _events(self, text: str) -> None:
         documents = values = 0
@@ -234,10 +315,10 @@ class _Reader:
                 elif isinstance(event, yaml.MappingStartEvent | yaml.SequenceStartEvent):
                     self._open(event, mark)
                 elif isinstance(event, yaml.MappingEndEvent | yaml.SequenceEndEvent):
-                    self._close()
+                    self._close(event)
                 elif isinstance(event, yaml.AliasEvent):
                     self._fault(mark, f"aliases (*{event.anchor}) are not allowed: write the value out")
-                    self._put_unread(mark)
+                    self._put_unread(mark, _span(event))
                 elif isinstance(event, yaml.DocumentStartEvent):
                     documents += 1
                     if documents > 1:
@@ -287,18 +368,33 @@ class _Reader:
 
     def _scalar(self, event: yaml.ScalarEvent, mark: Mark) -> None:
         self._check_anchor(event.anchor, mark)
+        span = self._scalar_span(event)
         if self._expects_key():
-            self._key(event, mark)
+            self._key(event, mark, span)
             return
         try:
             value = _scalar_value(event)
         except _RefusedError as refused:
             self._fault(mark, str(refused))
-            self._put_unread(mark)
+            self._put_unread(mark, span)
         else:
-            self._put(value, _Branch(self._place(mark), None))
+            self._put(value, self._place(mark), span)
 
-    def _key(self, event: yaml.ScalarEvent, mark: Mark) -> None:
+    def _scalar_span(self, event: yaml.ScalarEvent) -> Span:
+        start, end = _span(event)
+        if event.style is None:
+            return Span(start, end)
+        if event.style in "|>":
+            # Its end is where the next thing begins; and its first line may have a comment.
+            end = start + len(self.text[start:end].rstrip())
+            first = self.text.find("\n", start, end)
+            if first >= 0:
+                self.literal.append(Span(first, end))
+        else:
+            self.literal.append(Span(start, end))
+        return Span(start, end)
+
+    def _key(self, event: yaml.ScalarEvent, mark: Mark, span: Span) -> None:
         frame = self.frames[-1]
         assert isinstance(frame.data, dict)
         text: str = event.value
@@ -308,7 +404,7 @@ class _Reader:
         except _RefusedError as refused:
             message, value = str(refused), text
         frame.dropped = True
-        frame.key_mark = mark
+        frame.key_mark, frame.key_span = mark, span
         if len(text) > MAX_KEY:
             self._fault(mark, f"a key has at most {MAX_KEY} characters, this one {len(text)}")
             frame.key = text[:20]
@@ -333,7 +429,7 @@ class _Reader:
             frame.dropped = False
             frame.lines[text] = mark
 
-    def _open(self, event: yaml.CollectionStartEvent, mark: Mark) -> None:
+    def _open(self, event: Any, mark: Mark) -> None:
         is_sequence = isinstance(event, yaml.SequenceStartEvent)
         is_key = self._expects_key()
         if is_key:
@@ -344,42 +440,53 @@ class _Reader:
         if len(self.frames) >= MAX_DEPTH:
             self._stop(mark, f"nested more than {MAX_DEPTH} levels deep", routed=False)
         place = mark if is_key else self._place(mark)
+        start, flow = event.start_mark.index, bool(event.flow_style)
         if is_sequence:
-            self.frames.append(_Frame(data=[], below=[], mark=place, is_key=is_key))
+            self.frames.append(_Frame(data=[], below=[], mark=place, start=start, flow=flow, is_key=is_key, end=start))
         else:
-            self.frames.append(_Frame(data={}, below={}, mark=place, is_key=is_key))
+            self.frames.append(_Frame(data={}, below={}, mark=place, start=start, flow=flow, is_key=is_key, end=start))
 
-    def _close(self) -> None:
+    def _close(self, event: Any) -> None:
         frame = self.frames.pop()
+        # A block ends where the next thing begins, with whatever comments there are between.
+        span = Span(frame.start, event.end_mark.index if frame.flow else frame.end)
         if frame.is_key:
             parent = self.frames[-1]
             parent.key, parent.key_mark, parent.dropped = "?", frame.mark, True
         else:
-            self._put(frame.data, _Branch(frame.mark, frame.below))
+            self._put(frame.data, frame.mark, span, frame.flow, frame.below)
 
     def _place(self, mark: Mark) -> Mark:
         """Where a value counts as standing: at its key if it has one."""
         frame = self.frames[-1] if self.frames else None
         return frame.key_mark if frame is not None and isinstance(frame.data, dict) else mark
 
-    def _put(self, value: Data, branch: _Branch) -> None:
+    def _put(
+        self,
+        value: Data,
+        mark: Mark,
+        span: Span,
+        flow: bool = False,
+        below: dict[str, Node] | list[Node] | None = None,
+    ) -> None:
         if not self.frames:
-            self.result = (value, branch)
+            self.result = (value, Node(mark, None, span, flow, below))
             return
         frame = self.frames[-1]
+        frame.end = span.end
         if isinstance(frame.data, list):
             assert isinstance(frame.below, list)
             frame.data.append(value)
-            frame.below.append(branch)
+            frame.below.append(Node(mark, None, span, flow, below))
             return
         assert isinstance(frame.below, dict)
         assert frame.key is not None
         if not frame.dropped:
             frame.data[frame.key] = value
-            frame.below[frame.key] = branch
+            frame.below[frame.key] = Node(mark, frame.key_span, span, flow, below)
         frame.key, frame.dropped = None, False
 
-    def _put_unread(self, mark: Mark) -> None:
+    def _put_unread(self, mark: Mark, span: Span) -> None:
         frame = self.frames[-1] if self.frames else None
         if frame is not None and isinstance(frame.data, dict):
             if frame.key is None:
@@ -387,7 +494,11 @@ class _Reader:
                 frame.dropped = True
                 return
             frame.dropped = True
-        self._put(None, _Branch(self._place(mark), None))
+        self._put(None, self._place(mark), span)
+
+
+def _span(event: Any) -> Span:
+    return Span(event.start_mark.index, event.end_mark.index)
 
 
 def _scalar_value(event: yaml.ScalarEvent) -> Data:

@@ -128,6 +128,7 @@ def test_an_empty_policy_grants_nothing() -> None:
         exports=("instance wasi:cli/run@0.2.3", "instance a:b/c"),
         run="wasi:cli/run@0.2.3",
         initialize=False,
+        deterministic=False,
         lines=found.lines,
     )
     assert (decoy.decoy, decoy.routed, found.counts_writes) == (True, False, False)
@@ -429,6 +430,97 @@ def test_random(grant: object, expected: tuple[str, int]) -> None:
     """Random numbers are secure, or seeded with the policy's number."""
     found = plan(policy({"random": grant}))
     assert (found.random, found.seed) == expected
+
+
+CONTRADICTIONS: list[tuple[dict[str, Any], list[str]]] = [
+    (
+        {"clocks": "real"},
+        ["grants.clocks: a real clock differs from run to run, and {}; write `clocks: frozen`, {}"],
+    ),
+    (
+        {"clocks": "coarse"},
+        ["grants.clocks: a coarse clock differs from run to run, and {}; write `clocks: frozen`, {}"],
+    ),
+    (
+        {"clocks": {"wall": "real", "monotonic": "coarse"}},
+        [
+            "grants.clocks.wall: a real clock differs from run to run, and {}; write `wall: frozen`, {}",
+            "grants.clocks.monotonic: a coarse clock differs from run to run, and {}; write `monotonic: frozen`, {}",
+        ],
+    ),
+    (
+        {"clocks": {"wall": "frozen", "monotonic": "real"}},
+        ["grants.clocks.monotonic: a real clock differs from run to run, and {}; write `monotonic: frozen`, {}"],
+    ),
+    (
+        {"random": "secure"},
+        ["grants.random: secure random numbers differ from run to run, and {}; write `random: seeded`, {}"],
+    ),
+    *(
+        (
+            {"sockets": sockets},
+            [
+                (
+                    "grants.sockets: what comes over the network differs from run to run, and {};"
+                    " remove the grant (a file can bring in what it fetches), {}"
+                )
+            ],
+        )
+        for sockets in (
+            {"tcp": {"connect": ["10.0.0.1:80"]}},
+            {"tcp": {"listen": ["127.0.0.1:80"]}},
+            {"udp": {"send": ["10.0.0.1:80"]}},
+            {"udp": {"bind": ["127.0.0.1:80"]}},
+            {"dns": ["a.b"]},
+        )
+    ),
+]
+"""For each grant that differs from run to run: what is said where the component is declared deterministic."""
+
+
+@pytest.mark.parametrize(("grants", "expected"), CONTRADICTIONS)
+def test_what_a_deterministic_component_is_not_granted(grants: dict[str, Any], expected: list[str]) -> None:
+    """Each grant that contradicts the declaration is the policy's fault, with what to write; without it none is."""
+    words = ("the policy declares the component deterministic", "or remove `deterministic`")
+    assert objections(policy(grants, deterministic=True)) == [text.format(*words) for text in expected]
+    with pytest.raises(PlanError) as caught:
+        plan(policy(grants, deterministic=True))
+    assert caught.value.about == "policy"
+    for loaded in (policy(grants), policy(grants, deterministic=False)):
+        assert plan(loaded).deterministic is False
+
+
+def test_all_that_contradicts_a_declaration() -> None:
+    """Every contradiction is told at once, and a module is called one."""
+    loaded = policy({"clocks": "real", "random": "secure"}, deterministic=True)
+    assert [text.partition(",")[0] for text in objections(loaded, facts=module(FD_WRITE))] == [
+        "grants.clocks: a real clock differs from run to run",
+        "grants.random: secure random numbers differ from run to run",
+    ]
+    assert "and the policy declares the module deterministic; " in objections(loaded, facts=module(FD_WRITE))[0]
+
+
+@pytest.mark.parametrize(
+    "grants",
+    [
+        {},
+        {"clocks": "frozen", "random": "seeded"},
+        {"clocks": {"wall": "frozen"}, "random": {"seed": 7}, "sockets": {"deny": ["10.0.0.0/8"], "audit": "all"}},
+        {"stdio": {"stdin": "inherit", "stdout": "inherit", "stderr": "discard"}, "arguments": "inherit"},
+        {"environment": {"set": {"A": "b"}, "inherit": [{"name": "B", "default": ""}]}},
+        {"filesystem": [directory("/d", "/d", "write")]},
+    ],
+)
+@pytest.mark.parametrize("facts", [component(*IMPORTS), module(FD_WRITE)], ids=["component", "module"])
+def test_what_a_deterministic_component_may_be_granted(grants: dict[str, Any], facts: Facts) -> None:
+    """Inputs, what stands still, what follows from a seed, and any bound: the plan differs in its flag alone."""
+    limits = {"deadline": "1s", "fuel": 1}
+    declared, silent = (policy(grants, limits=limits, deterministic=said) for said in (True, False))
+    found = plan(declared, tree("/d"), facts)
+    assert found.deterministic
+    assert dataclasses.replace(plan(silent, tree("/d"), facts), deterministic=True) == dataclasses.replace(
+        found, policy_digest=silent.digest
+    )
 
 
 def test_components_that_are_refused() -> None:

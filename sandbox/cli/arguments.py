@@ -11,6 +11,10 @@ exit status: the component's own (0 to 255) when it ran to its end, else
   122 trap, 123 limit, 124 deadline, 125 the sandbox itself failed
 """
 
+REVIEW_STATUSES = """\
+exit status: 0 nothing to report, 1 something to report, 2 usage, or something could not be judged
+"""
+
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
     """What ``argv`` asks for. Prints usage and exits (0 or 2) where it asks for help or makes no sense.
@@ -18,15 +22,34 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     For ``run`` and ``call`` the result has ``policy`` and ``source`` (paths), ``component`` (a name in the policy),
     ``function`` and ``arguments``, each ``None`` where it was not given.
     """
-    argv, given = list(argv), None
+    # An option whose value may be left out would take the first path for it.
+    argv = ["--fix=safe" if word == "--fix" else word for word in argv] if argv[:1] == ["lint"] else list(argv)
+    given = None
     if argv[:1] == ["run"] and "--" in argv:
+        cut = argv.index("--")
+        argv, given = argv[:cut], argv[cut + 1 :]
+    if argv[:1] == ["diff"] and "--" in argv:
         cut = argv.index("--")
         argv, given = argv[:cut], argv[cut + 1 :]
     parsers = _parsers()
     options = parsers[""].parse_args(argv)
     if options.command in ("run", "call"):
         _arrange(options, parsers[options.command], given)
+    elif options.command == "diff":
+        _arrange_diff(options, parsers["diff"], given)
     return options
+
+
+def _arrange_diff(options: argparse.Namespace, parser: argparse.ArgumentParser, given: list[str] | None) -> None:
+    named = [*options.policies, *(given or ())]
+    options.old = options.new = None
+    options.paths = []
+    if options.git is not None:
+        options.paths = named or ["."]
+    elif len(named) == 2:
+        options.old, options.new = named
+    else:
+        parser.error("two policies are compared: OLD NEW, or --git REVISION with policies or folders of them")
 
 
 def _arrange(options: argparse.Namespace, parser: argparse.ArgumentParser, given: list[str] | None) -> None:
@@ -110,8 +133,67 @@ def _parsers() -> dict[str, argparse.ArgumentParser]:
     init.add_argument("path", metavar="COMPONENT.wasm")
     init.add_argument("--name", help="the component's name in the policy (default: after the file)")
 
+    diff = _review_commands(commands)
     commands.add_parser("schema", help="print the JSON Schema of policies", allow_abbrev=False)
-    return {"": top, "run": run, "call": call}
+    return {"": top, "run": run, "call": call, "diff": diff}
+
+
+def _review_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.ArgumentParser:
+    """``lint``, ``rules``, ``explain``, ``lock`` and ``diff``; the parser of the last."""
+    lint = commands.add_parser(
+        "lint",
+        help="look for what is too wide, or wrong, in policies",
+        description="Looks at policies, and at the components that they name, which are read and never run.",
+        epilog=REVIEW_STATUSES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    lint.add_argument("paths", metavar="PATH", nargs="*", help="policies, or folders of them (default: this folder)")
+    lint.add_argument("--format", choices=("text", "json", "sarif", "github", "junit"), default="text")
+    lint.add_argument(
+        "--min-severity",
+        choices=("low", "medium", "high"),
+        default="medium",
+        help="the least severity that is shown, and that fails (default: medium)",
+    )
+    lint.add_argument(
+        "--fix",
+        choices=("safe", "unsafe"),
+        help="mend what can be mended without changing what any run may do; with --fix=unsafe also what narrows it",
+    )
+    lint.add_argument("--output", metavar="FILE", help="write there instead of to standard output")
+    lint.add_argument("--fail", action="store_true", help="exit 1 on findings with --format sarif, too")
+    lint.add_argument("--docs", metavar="URL", help="where the rules' pages are, for --format sarif")
+
+    commands.add_parser("rules", help="list the rules of lint", allow_abbrev=False)
+    explain = commands.add_parser("explain", help="print the page of a rule of lint", allow_abbrev=False)
+    explain.add_argument("rule", metavar="RULE")
+
+    lock = commands.add_parser(
+        "lock",
+        help="record the digests and imports of the components that policies name",
+        description="Writes sandbox.lock beside the policies: digest and imports of every component that they name.",
+        epilog=REVIEW_STATUSES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    lock.add_argument("paths", metavar="PATH", nargs="*", help="policies, or folders of them (default: this folder)")
+    lock.add_argument("--check", action="store_true", help="write nothing; exit 1 where a component is another one")
+    lock.add_argument("--format", choices=("text", "json"), default="text")
+
+    diff = commands.add_parser(
+        "diff",
+        help="show which capabilities a change of policies gives and takes",
+        usage="sandbox diff [options] OLD NEW\n       sandbox diff [options] --git REVISION [--] [PATH ...]",
+        description="Compares two versions of a policy by what they grant; exits 1 where something was gained.",
+        epilog=REVIEW_STATUSES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    diff.add_argument("policies", metavar="POLICY", nargs="*", help="OLD NEW; with --git, policies or folders of them")
+    diff.add_argument("--git", metavar="REVISION", help="compare the work tree with this revision")
+    diff.add_argument("--format", choices=("text", "json", "markdown"), default="text")
+    return diff
 
 
 def _run_options(parser: argparse.ArgumentParser) -> None:

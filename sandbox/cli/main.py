@@ -6,10 +6,14 @@ import gc
 import os
 import signal
 import sys
-from collections.abc import Sequence
-from typing import NoReturn
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from typing import TYPE_CHECKING, NoReturn
 
 from sandbox.cli.failure import CommandError
+
+if TYPE_CHECKING:
+    import argparse
 
 INTERRUPTED = 128
 """Exit status of a command that a signal ended, less the signal's number."""
@@ -73,10 +77,24 @@ def _main(argv: list[str]) -> int:
 
         return run(argv)
     from sandbox.cli.arguments import parse
-    from sandbox.cli.show import COMMANDS
 
     options = parse(argv)
-    return COMMANDS[options.command](options)
+    command: Callable[[argparse.Namespace], int]
+    command = getattr(import_module(f"sandbox.cli.{_MODULES[options.command]}"), options.command)
+    return command(options)
+
+
+_MODULES = {
+    "inspect": "show",
+    "init": "show",
+    "schema": "show",
+    "lint": "lint",
+    "rules": "lint",
+    "explain": "lint",
+    "lock": "lock",
+    "diff": "diff",
+}
+"""The module of each command that runs nothing; its function has the command's name."""
 
 
 def _open_standard_streams() -> None:

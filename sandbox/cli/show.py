@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Callable
 
 from sandbox.cli.failure import CommandError
 from sandbox.component import ComponentError, Facts, read_component
@@ -43,6 +42,3 @@ def _facts(path: str) -> Facts:
         return read_component(path)
     except ComponentError as error:
         raise CommandError(Status.COMPONENT, str(error)) from None
-
-
-COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {"inspect": inspect, "init": init, "schema": schema}

@@ -31,7 +31,7 @@ from sandbox.policy.model import (
     Stream,
 )
 
-FORMAT = 2
+FORMAT = 3
 """Changes whenever the data of a policy changes its shape or meaning."""
 
 _LAST_PORT = 65535
@@ -126,6 +126,7 @@ def _component_to_data(component: ComponentPolicy) -> dict[str, Any]:
             "lookup_bytes": limits.lookup_bytes,
             "events": limits.events,
         },
+        "deterministic": component.deterministic,
     }
 
 
@@ -153,13 +154,14 @@ def _peer_to_data(peer: Peer) -> dict[str, Any]:
 
 
 def _component(data: object) -> ComponentPolicy:
-    record = _record(data, "name", "source", "digest", "grants", "limits")
+    record = _record(data, "name", "source", "digest", "grants", "limits", "deterministic")
     return ComponentPolicy(
         name=_text(record["name"]),
         source=_optional_text(record["source"]),
         digest=_optional_text(record["digest"]),
         grants=_grants(record["grants"]),
         limits=_limits(record["limits"]),
+        deterministic=_flag(record["deterministic"]),
     )
 
 

@@ -19,7 +19,7 @@ from sandbox.policy.http import Request
 from sandbox.policy.imports import ComponentName, Interface
 from sandbox.policy.limits import LimitsSection
 from sandbox.policy.random import Random
-from sandbox.policy.section import HOST_PATH, Reads, Section, flaw, shown, text_of, wanted
+from sandbox.policy.section import HOST_PATH, Flag, Reads, Section, flaw, shown, text_of, wanted
 from sandbox.policy.sockets import SocketsSection
 from sandbox.policy.stdio import StdioSection
 
@@ -94,6 +94,9 @@ class ComponentSection(Section):
     digest: Digest = Field(default=None, description="The only binary that may run: 'sha256:' and its digest.")
     grants: GrantsSection | None = Field(default=None, description="What the component may use; nothing if empty.")
     limits: LimitsSection | None = Field(default=None, description="The bounds of a run; each has a default.")
+    deterministic: Flag = Field(
+        default=False, description="Whether nothing that the component is given may differ from run to run."
+    )
     imports: dict[Interface, ComponentName] = Field(
         default={}, description="Interfaces served by other components of this file. Not enforced yet: refused."
     )
@@ -105,6 +108,7 @@ class ComponentSection(Section):
             digest=self.digest,
             grants=model.Grants() if self.grants is None else self.grants.to_value(),
             limits=model.Limits() if self.limits is None else self.limits.to_value(),
+            deterministic=self.deterministic,
         )
 
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 import re
 from typing import Annotated
 
-from pydantic import ConfigDict, Field, Tag
+from pydantic import BeforeValidator, ConfigDict, Field, Tag, model_validator
 
 from sandbox.policy import model
 from sandbox.policy.section import MAPPING, TEXT, Conflicts, Reads, Section, String, flaw, forms, shown, text_of
 
 _NAME = "[A-Za-z_][A-Za-z0-9_]*"
+_ALL = ("inherit", "all", "*")
+"""What is written where the whole environment is meant."""
+_NOT_ALL = "the whole environment is never granted: name the variables, as in {inherit: [LANG]}"
 
 
 def _name(value: object) -> str:
@@ -20,7 +23,23 @@ def _name(value: object) -> str:
     return text
 
 
-Name = Annotated[str, Reads(_name, {"type": "string", "pattern": f"^{_NAME}$"})]
+def _inherited_name(value: object) -> str:
+    # 'all' and 'inherit' could be names of variables.
+    if value == "*":
+        raise flaw(_NOT_ALL)
+    return _name(value)
+
+
+def _not_all(value: object) -> object:
+    """``value``, unless it is a word for the whole environment."""
+    if isinstance(value, str) and value in _ALL:
+        raise flaw(_NOT_ALL)
+    return value
+
+
+_NAME_SCHEMA = {"type": "string", "pattern": f"^{_NAME}$"}
+Name = Annotated[str, Reads(_name, _NAME_SCHEMA)]
+InheritedName = Annotated[str, Reads(_inherited_name, _NAME_SCHEMA)]
 
 
 class InheritedVariableSection(Section):
@@ -28,12 +47,12 @@ class InheritedVariableSection(Section):
 
     model_config = ConfigDict(title="Inherited variable")
 
-    name: Name = Field(description="The variable's name.")
+    name: InheritedName = Field(description="The variable's name.")
     default: String = Field(description="Its value where the host's environment lacks it.")
 
 
 Inherited = Annotated[
-    Annotated[Name, Tag(TEXT)] | Annotated[InheritedVariableSection, Tag(MAPPING)],
+    Annotated[InheritedName, Tag(TEXT)] | Annotated[InheritedVariableSection, Tag(MAPPING)],
     forms("the name of a variable, or {name: NAME, default: value}"),
 ]
 
@@ -44,7 +63,14 @@ class EnvironmentSection(Section):
     model_config = ConfigDict(title="Environment")
 
     set: dict[Name, String] = Field(default={}, description="Variables with their values.")
-    inherit: list[Inherited] = Field(default=[], description="Variables taken from the host's environment, by name.")
+    inherit: Annotated[list[Inherited], BeforeValidator(_not_all)] = Field(
+        default=[], description="Variables taken from the host's environment, by name."
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _is_not_all(cls, value: object) -> object:
+        return _not_all(value)
 
     def to_value(self) -> model.Environment:
         return model.Environment(

@@ -41,7 +41,12 @@ def parse_policy(text: bytes, *, file: str, directory: str) -> model.Policy:
 
     ``file`` names it in messages; ``directory`` (absolute) is where its relative paths start. Raises ``PolicyError``.
     """
-    document = parse(text)
+    digest = f"sha256:{hashlib.sha256(text).hexdigest()}"
+    return policy_of(parse(text), digest=digest, file=file, directory=directory)
+
+
+def policy_of(document: Document, *, digest: str, file: str, directory: str) -> model.Policy:
+    """The policy that a text says which was read already; ``digest`` is that of its bytes. Raises ``PolicyError``."""
     findings = [_Finding(route=fault.route, message=fault.message) for fault in document.faults]
     places = [(fault.mark.line, fault.mark.column) for fault in document.faults]
     section: PolicySection | None = None
@@ -59,7 +64,7 @@ def parse_policy(text: bytes, *, file: str, directory: str) -> model.Policy:
     return model.Policy(
         file=file,
         directory=directory,
-        digest=f"sha256:{hashlib.sha256(text).hexdigest()}",
+        digest=digest,
         components=section.to_value(),
         places=_places(document),
     )

@@ -204,6 +204,8 @@ class ComponentPolicy:
     """``sha256:`` and 64 lower-case hexadecimal digits."""
     grants: Grants = field(default_factory=Grants)
     limits: Limits = field(default_factory=Limits)
+    deterministic: bool = False
+    """Whether nothing that it is given may differ from run to run, beside its inputs."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

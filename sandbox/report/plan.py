@@ -17,6 +17,7 @@ def plan_text(plan: Plan) -> str:
         f"  digest       {plan.digest} ({plan.size:,} bytes)",
         f"  policy       {escape(plan.policy)} ({plan.policy_digest})",
         *([f"  kind         {_kind(plan)}"] if plan.kind == "module" else []),
+        *(["  declared     deterministic: no grant differs from run to run"] if plan.deterministic else []),
         "",
         "It gets:",
     ]

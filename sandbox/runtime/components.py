@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sandbox.runtime.callbacks import MAX_TEXT, Callbacks, UnfitError
 from sandbox.runtime.endings import Ended, fault, usage, write_answer
-from sandbox.runtime.engines import Engines
+from sandbox.runtime.engines import Engines, Settings
 
 if TYPE_CHECKING:
     from wasmtime import Store
@@ -29,22 +29,22 @@ class Components:
 
     def __init__(self, engines: Engines, callbacks: Callbacks) -> None:
         self.engines, self.callbacks = engines, callbacks
-        self.linkers: dict[bool, wasm.Linker] = {}
+        self.linkers: dict[Settings, wasm.Linker] = {}
 
-    def linker(self, fuel: bool) -> wasm.Linker:
-        if fuel not in self.linkers:
+    def linker(self, settings: Settings) -> wasm.Linker:
+        if settings not in self.linkers:
             from wasmtime import component as wasm
 
             from sandbox.guard.sites import HOST_INSTANCE
             from sandbox.runtime.binding import bind
 
-            linker = wasm.Linker(self.engines.engine(fuel))
+            linker = wasm.Linker(self.engines.engine(settings))
             linker.add_wasip2()
             with linker.root() as root, root.add_instance(HOST_INSTANCE) as host:
                 for name, function in self.callbacks.functions().items():
                     bind(host, name, function, self.callbacks.fault)
-            self.linkers[fuel] = linker
-        return self.linkers[fuel]
+            self.linkers[settings] = linker
+        return self.linkers[settings]
 
     def cached(self, job: dict[str, Any]) -> Guarded | None:
         """What the cache holds, unless it is damaged or was cut short."""
@@ -58,7 +58,7 @@ class Components:
             sites, size = data["sites"], data["size"]
             if os.stat(f"{base}.cwasm").st_size != size or not _are_sites(sites):
                 return None
-            engine = self.engines.engine(job["fuel"] is not None)
+            engine = self.engines.engine(Settings.of_job(job))
             return Guarded(wasm.Component.deserialize_file(engine, f"{base}.cwasm"), sites)
         except (OSError, ValueError, KeyError, TypeError, WasmtimeError):
             return None
@@ -74,7 +74,7 @@ class Components:
         from sandbox.runtime.cache import Cache
 
         shape = Shape(**{**job["shape"], "exports": tuple(job["shape"]["exports"])})
-        engine = self.engines.engine(job["fuel"] is not None)
+        engine = self.engines.engine(Settings.of_job(job))
         try:
             guarded = guard(engine, data, shape)
             component = wasm.Component(engine, guarded.wasm)
@@ -90,12 +90,12 @@ class Components:
             cache.prune()
         return Guarded(component, sites)
 
-    def prepare(self, fuel: bool) -> None:
+    def prepare(self, settings: Settings) -> None:
         """Make what a run needs and its guest is not charged with."""
-        self.linker(fuel)
+        self.linker(settings)
 
     def instantiate(self, job: dict[str, Any], store: Store, loaded: Guarded) -> wasm.Instance:
-        return self.linker(job["fuel"] is not None).instantiate(store, loaded.code)
+        return self.linker(Settings.of_job(job)).instantiate(store, loaded.code)
 
     def call(self, job: dict[str, Any], store: Store, instance: wasm.Instance, answer: int) -> Ended:
         """Call ``run``, or a typed export; see ``_typed_call`` for ``answer``."""

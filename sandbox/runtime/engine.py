@@ -10,6 +10,7 @@ from importlib.machinery import PathFinder
 from sandbox.guard.shape import Shape
 from sandbox.plan import Plan
 from sandbox.runtime.cache import key
+from sandbox.runtime.engines import Settings
 
 
 def shape_of(plan: Plan) -> Shape:
@@ -26,29 +27,33 @@ def shape_of(plan: Plan) -> Shape:
     )
 
 
+def settings_of(plan: Plan) -> Settings:
+    """The settings of the engine that runs ``plan``."""
+    return Settings(fuel=plan.limits.fuel is not None, deterministic=plan.deterministic)
+
+
 def compiled_key(plan: Plan) -> str:
     """The name, in the cache, of ``plan``'s component compiled behind its guard, or of its module compiled as it is."""
-    fuel = plan.limits.fuel is not None
     if plan.kind == "module":
-        return _module_key(plan.digest, fuel)
-    return _compiled_key(plan.digest, shape_of(plan), fuel)
+        return _module_key(plan.digest, settings_of(plan))
+    return _compiled_key(plan.digest, shape_of(plan), settings_of(plan))
 
 
 @functools.lru_cache(maxsize=256)
-def _module_key(digest: str, fuel: bool) -> str:
+def _module_key(digest: str, settings: Settings) -> str:
     # Neither the policy nor base and shim are in a module's code: it is compiled once for all of them.
-    return key("module", digest, fuel, library(), _sources(_MODULE_SOURCES), processor())
+    return key("module", digest, settings, library(), _sources(_MODULE_SOURCES), processor())
 
 
-@functools.lru_cache(maxsize=2)
-def shims_key(fuel: bool) -> str:
+@functools.lru_cache(maxsize=4)
+def shims_key(settings: Settings) -> str:
     """The name, in the cache, of the base and the shim that any module runs between."""
-    return key("shims", fuel, library(), _sources(shim_sources()), processor())
+    return key("shims", settings, library(), _sources(shim_sources()), processor())
 
 
 @functools.lru_cache(maxsize=256)
-def _compiled_key(digest: str, shape: Shape, fuel: bool) -> str:
-    return key("compiled", digest, shape.to_data(), fuel, library(), generator(), processor())
+def _compiled_key(digest: str, shape: Shape, settings: Settings) -> str:
+    return key("compiled", digest, shape.to_data(), settings, library(), generator(), processor())
 
 
 @functools.cache

@@ -24,7 +24,7 @@ from sandbox.runtime.callbacks import MAX_TEXT, Callbacks, UnfitError
 from sandbox.runtime.core_binding import bind_core
 from sandbox.runtime.core_host import CoreHost
 from sandbox.runtime.endings import Ended, cause, fault, usage, write_answer
-from sandbox.runtime.engines import Engines
+from sandbox.runtime.engines import Engines, Settings
 
 if TYPE_CHECKING:
     from wasmtime import Store
@@ -131,19 +131,19 @@ class Modules:
     def __init__(self, engines: Engines, callbacks: Callbacks) -> None:
         self.engines, self.callbacks = engines, callbacks
         self.host = CoreHost(callbacks)
-        self.linkers: dict[bool, Linker] = {}
-        self.shims: dict[bool, Shims] = {}
+        self.linkers: dict[Settings, Linker] = {}
+        self.shims: dict[Settings, Shims] = {}
 
-    def linker(self, fuel: bool) -> Linker:
+    def linker(self, settings: Settings) -> Linker:
         """What base and shim import that is not of a run; what is of a run replaces that of the run before."""
-        if fuel not in self.linkers:
-            linker = Linker(self.engines.engine(fuel))
+        if settings not in self.linkers:
+            linker = Linker(self.engines.engine(settings))
             linker.define_wasi()
             for name, (parameters, returns, function) in self.host.functions().items():
                 bind_core(linker, HOST_INSTANCE, name, parameters, returns, function, self.callbacks.fault)
             linker.allow_shadowing = True
-            self.linkers[fuel] = linker
-        return self.linkers[fuel]
+            self.linkers[settings] = linker
+        return self.linkers[settings]
 
     # Compiled code.
 
@@ -171,7 +171,7 @@ class Modules:
             if not SIGNATURES.keys() >= set(data["imports"]):
                 return None
             names = [_name(n) for n in data["imports"]]
-            code = Module.deserialize_file(self.engines.engine(job["fuel"] is not None), f"{path}.cwasm")
+            code = Module.deserialize_file(self.engines.engine(Settings.of_job(job)), f"{path}.cwasm")
             return Guest(code, names, data["start"], data["signatures"])
         except (OSError, ValueError, KeyError, TypeError, AttributeError, WasmtimeError):
             return None
@@ -184,7 +184,7 @@ class Modules:
 
         try:
             whole, start = without_start(data)
-            code = Module(self.engines.engine(job["fuel"] is not None), whole)
+            code = Module(self.engines.engine(Settings.of_job(job)), whole)
             known = signatures(whole)
         except (ComponentError, ValueError) as error:
             raise UnfitError(f"{error}"[:MAX_TEXT]) from None
@@ -208,8 +208,8 @@ class Modules:
 
     def _cached_shims(self, job: dict[str, Any]) -> bool:
         """Whether base and shim are at hand, now that the cache was looked at."""
-        fuel = job["fuel"] is not None
-        if fuel in self.shims:
+        settings = Settings.of_job(job)
+        if settings in self.shims:
             return True
         path = os.path.join(job["cache"], job["shims"])
         try:
@@ -219,10 +219,10 @@ class Modules:
             for name in ("base", "shim"):
                 if os.stat(f"{path}.{name}.cwasm").st_size != sizes[name]:
                     return False
-                found.append(Module.deserialize_file(self.engines.engine(fuel), f"{path}.{name}.cwasm"))
+                found.append(Module.deserialize_file(self.engines.engine(settings), f"{path}.{name}.cwasm"))
         except (OSError, ValueError, KeyError, TypeError, WasmtimeError):
             return False
-        self._keep_shims(fuel, *found)
+        self._keep_shims(settings, *found)
         return True
 
     def _compile_shims(self, job: dict[str, Any]) -> None:
@@ -230,25 +230,25 @@ class Modules:
         from sandbox.guard.preview1.shim import shim_text
         from sandbox.runtime.cache import Cache
 
-        fuel, cache, sizes, found = job["fuel"] is not None, Cache(job["cache"]), {}, []
+        settings, cache, sizes, found = Settings.of_job(job), Cache(job["cache"]), {}, []
         for name, text in (("base", base_text()), ("shim", shim_text())):
-            code = Module(self.engines.engine(fuel), text)
+            code = Module(self.engines.engine(settings), text)
             compiled = code.serialize()
             found.append(code)
             if cache.write_bytes(f"{job['shims']}.{name}.cwasm", compiled):
                 sizes[name] = len(compiled)
         if len(sizes) == len(found):
             cache.write(f"{job['shims']}.shims", sizes)
-        self._keep_shims(fuel, *found)
+        self._keep_shims(settings, *found)
 
-    def _keep_shims(self, fuel: bool, base: Module, shim: Module) -> None:
-        self.shims[fuel] = Shims(self.linker(fuel).instantiate_pre(base), shim)
+    def _keep_shims(self, settings: Settings, base: Module, shim: Module) -> None:
+        self.shims[settings] = Shims(self.linker(settings).instantiate_pre(base), shim)
 
     # A run.
 
-    def prepare(self, fuel: bool) -> None:
+    def prepare(self, settings: Settings) -> None:
         """Make what a run needs and its guest is not charged with."""
-        self.linker(fuel)
+        self.linker(settings)
 
     def instantiate(self, job: dict[str, Any], store: Store, loaded: Guest) -> Ready | Ended:
         """The guest's instance, with its start function run; where the call is none that can be made, how the run ends,
@@ -267,8 +267,8 @@ class Modules:
 
     def _between(self, job: dict[str, Any], store: Store, loaded: Guest) -> Instance:
         """The guest's instance between base and shim."""
-        fuel = job["fuel"] is not None
-        shims, linker = self.shims[fuel], self.linker(fuel)
+        settings = Settings.of_job(job)
+        shims, linker = self.shims[settings], self.linker(settings)
         base = shims.base.instantiate(store)
         memory = ffi.wasmtime_extern_t()
         _get(store, base, MEMORY, memory)

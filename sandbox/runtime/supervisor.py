@@ -25,7 +25,7 @@ from sandbox.guard.state import DECOY, HARD_LINKS, ROUTED
 from sandbox.plan import Plan
 from sandbox.runtime.cache import Cache
 from sandbox.runtime.denials import Explainer
-from sandbox.runtime.engine import compiled_key, shape_of, shims_key
+from sandbox.runtime.engine import compiled_key, settings_of, shape_of, shims_key
 from sandbox.runtime.outcome import How, Outcome, Status, Usage
 from sandbox.runtime.process import WorkerProcess, written
 from sandbox.runtime.stdio import PENDING, Output, open_input
@@ -273,7 +273,7 @@ class Supervisor:
             "digest": plan.digest,
             "kind": plan.kind,
             "shape": shape.to_data(),
-            "shims": shims_key(limits.fuel is not None) if plan.kind == "module" else None,
+            "shims": shims_key(settings_of(plan)) if plan.kind == "module" else None,
             "wall": shape.wall,
             "monotonic": shape.monotonic,
             "random": shape.random,
@@ -286,6 +286,7 @@ class Supervisor:
             "arguments": plan.arguments,
             "memory": limits.memory,
             "fuel": limits.fuel,
+            "deterministic": plan.deterministic,
             "handles": limits.handles,
             "disk": limits.disk,
             "seed": plan.seed,
@@ -492,7 +493,7 @@ class Supervisor:
     def _forget_compiled(self) -> None:
         names = [compiled_key(self.plan) + suffix for suffix in (".sites", ".module", ".cwasm")]
         if self.plan.kind == "module":
-            shims = shims_key(self.plan.limits.fuel is not None)
+            shims = shims_key(settings_of(self.plan))
             names += [shims + suffix for suffix in (".shims", ".base.cwasm", ".shim.cwasm")]
         for name in names:
             try:

@@ -21,7 +21,7 @@ from sandbox.runtime.callbacks import MAX_TEXT, Callbacks, UnfitError
 from sandbox.runtime.channel import Channel
 from sandbox.runtime.components import Components
 from sandbox.runtime.endings import Ended, cause, memory_ran_out
-from sandbox.runtime.engines import Engines
+from sandbox.runtime.engines import Engines, Settings
 from sandbox.runtime.threads import Threads
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ class Kind(Protocol):
     def compile(self, job: dict[str, Any], data: bytes) -> Any:
         """Compile the file's bytes and keep what comes of it. Raises ``UnfitError``."""
 
-    def prepare(self, fuel: bool) -> None:
+    def prepare(self, settings: Settings) -> None:
         """Make what a run needs and its guest is not charged with."""
 
     def instantiate(self, job: dict[str, Any], store: Store, loaded: Any) -> Any:
@@ -92,7 +92,7 @@ class Worker:
 
     def warm_up(self) -> None:
         """Make what every run needs, while the supervisor is still making its plan."""
-        self.components.linker(False)
+        self.components.linker(Settings())
         self._ready_threads()
         self.others.ready()
 
@@ -158,13 +158,13 @@ class Worker:
         from wasmtime import Store, WasiConfig
 
         self.callbacks.start(job, loaded.sites, directories)
-        fuel, memory = job["fuel"], job["memory"]
-        kind.prepare(fuel is not None)
+        fuel, memory, settings = job["fuel"], job["memory"], Settings.of_job(job)
+        kind.prepare(settings)
         threads = self._ready_threads()
         before = self.process.data()
         _bound(resource.RLIMIT_DATA, before + memory + HOST_MEMORY)
         _bound(resource.RLIMIT_NOFILE, job["handles"] + HOST_FILES + 2 * len(directories) + _socket_files(job))
-        store = self.store = Store(self.engines.engine(fuel is not None))
+        store = self.store = Store(self.engines.engine(settings))
         store.set_limits(memory_size=memory, table_elements=min(memory // 16, 10_000_000))
         if fuel is not None:
             store.set_fuel(fuel)
@@ -193,7 +193,7 @@ class Worker:
         if self.threads is None or running < self.threads:
             from wasmtime import Store, WasiConfig
 
-            store, config = Store(self.engines.engine(False)), WasiConfig()
+            store, config = Store(self.engines.engine(Settings())), WasiConfig()
             config.stdin_file = os.devnull  # it is opened, and read ahead, in a thread
             store.set_wasi(config)
             store.close()

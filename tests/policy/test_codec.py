@@ -62,10 +62,13 @@ def test_a_key_that_is_missing_is_an_error(route: tuple[str | int, ...]) -> None
         policy_from_data(altered(route, "remove"))
 
 
+_FLAGS = ("hard_links", "private", "audit_all", "deterministic")
+
+
 @pytest.mark.parametrize("route", routes(DATA["policy"]), ids=lambda route: ".".join(map(str, route)))
 def test_a_value_of_another_type_is_an_error(route: tuple[str | int, ...]) -> None:
     """Every value has its type checked: a boolean is no number, 1 is no boolean, a number no string."""
-    for value in (True, 2.5, -1) if route[-1] not in ("hard_links", "private", "audit_all") else (1, None, "true"):
+    for value in (True, 2.5, -1) if route[-1] not in _FLAGS else (1, None, "true"):
         if route[-1] in ("deadline", "connect_time") and value == 2.5:
             continue
         with pytest.raises(ValueError, match=r"."):
@@ -103,8 +106,13 @@ _SOCKETS = ("components", 0, "grants", "sockets")
         ((*_SOCKETS, "deny", 1, "ports"), [1, 65536], "a whole number of at most 65535 is missing"),
         ((*_SOCKETS, "listen", 0, "port"), 65536, "a whole number of at most 65535 is missing"),
         ((*_SOCKETS, "connect", 0, "private"), 1, "a boolean is missing"),
+        (("components", 1, "deterministic"), None, "a boolean is missing"),
         (("places", "version"), [1], "a place is not a line and a column"),
-        (("components", 0, "extra"), 1, "a mapping has other keys than name, source, digest, grants, limits"),
+        (
+            ("components", 0, "extra"),
+            1,
+            "a mapping has other keys than name, source, digest, grants, limits, deterministic",
+        ),
     ],
 )
 def test_a_value_that_no_policy_has_is_an_error(route: tuple[str | int, ...], value: Any, message: str) -> None:
@@ -133,7 +141,7 @@ def test_no_data_makes_reading_fail_otherwise(data: Any) -> None:
             policy_from_data(candidate)
 
 
-@pytest.mark.parametrize("version", [0, 1, 3, True, 2.0, "2", None])
+@pytest.mark.parametrize("version", [0, 1, 2, 4, True, 3.0, "3", None])
 def test_data_of_another_format_is_an_error(version: object) -> None:
     """A later release must not read what this one means otherwise."""
     with pytest.raises(ValueError, match=r"^the data has another format$"):

@@ -26,6 +26,7 @@ CHANGES: dict[tuple[str, str], tuple[tuple[str | int, ...], Any]] = {
     ("ComponentSection", "digest"): ((*_REPORT, "digest"), DIGEST.replace("0", "1")),
     ("ComponentSection", "grants"): (_GRANTS, {}),
     ("ComponentSection", "limits"): ((*_REPORT, "limits"), {}),
+    ("ComponentSection", "deterministic"): ((*_REPORT, "deterministic"), False),
     ("GrantsSection", "filesystem"): ((*_GRANTS, "filesystem"), []),
     ("GrantsSection", "stdio"): ((*_GRANTS, "stdio"), {}),
     ("GrantsSection", "environment"): ((*_GRANTS, "environment"), {}),

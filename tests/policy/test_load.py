@@ -142,6 +142,7 @@ def test_a_policy_with_every_key_is_read_whole() -> None:
                     lookup_bytes=1024,
                     events=10,
                 ),
+                deterministic=True,
             ),
             ComponentPolicy(name="auth"),
         ),
@@ -184,6 +185,7 @@ def test_each_route_has_the_place_of_its_key_or_item() -> None:
         ("{arguments: [inherit, '']}", Grants(arguments=Arguments(fixed=("inherit", "")))),
         ("{environment: {}}", Grants(environment=Environment())),
         ("{environment: {inherit: [A]}}", Grants(environment=Environment(inherit=(InheritedVariable(name="A"),)))),
+        ("{environment: {inherit: [all]}}", Grants(environment=Environment(inherit=(InheritedVariable(name="all"),)))),
         ("{clocks: coarse}", Grants(clocks=Clocks(wall="coarse", monotonic="coarse"))),
         ("{clocks: {wall: real}}", Grants(clocks=Clocks(wall="real"))),
         ("{random: secure}", Grants(random=Random(seed=None))),
@@ -213,6 +215,15 @@ def test_each_route_has_the_place_of_its_key_or_item() -> None:
 def test_the_forms_of_a_grant(written: str, grants: Grants) -> None:
     """The short form of a key and its long form, and what an empty one means."""
     assert grants_of(written) == grants
+
+
+@pytest.mark.parametrize("grants", ["{}", "{clocks: real, random: secure, sockets: {dns: [a.b]}}"])
+def test_what_is_declared_deterministic(grants: str) -> None:
+    """The declaration is read as it is, also where a grant contradicts it: the plan says so, with the component."""
+    (component,) = load_text(f"version: 1\ncomponents: {{a: {{deterministic: true, grants: {grants}}}}}").components
+    assert component == ComponentPolicy(name="a", grants=grants_of(grants), deterministic=True)
+    (component,) = load_text("version: 1\ncomponents: {a: {deterministic: false}}").components
+    assert component == ComponentPolicy(name="a")
 
 
 @pytest.mark.parametrize(
@@ -264,6 +275,12 @@ COMPONENT: dict[str, list[tuple[str, str]]] = {
             "source: variables are not expanded; write ~/ for the home directory, or './$HOME/a.wasm'",
         ),
         ("source: [a]", "source: must be a path, not a list"),
+    ],
+    "deterministic": [
+        ("deterministic: yes", "deterministic: must be true or false, not 'yes' (did you mean 'true'?)"),
+        ("deterministic:", "deterministic: is empty: it must be true or false"),
+        ("deterministic: 1", "deterministic: must be true or false, not the number 1"),
+        ("determinstic: true", "determinstic: unknown key (did you mean 'deterministic'?)"),
     ],
     "digest": [
         (
@@ -389,6 +406,8 @@ def test_what_is_wrong_with_a_component(written: str, message: str) -> None:
     assert [fault.partition(": ")[2] for fault in faults if "linked yet" not in fault] == [f"components.a.{message}"]
 
 
+_NOT_ALL = "the whole environment is never granted: name the variables, as in {inherit: [LANG]}"
+
 GRANTS: dict[str, list[tuple[str, str]]] = {
     "families": [
         ("network: []", "network: unknown key"),
@@ -430,6 +449,16 @@ GRANTS: dict[str, list[tuple[str, str]]] = {
     ],
     "environment": [
         ("environment: [A]", "environment: must be a mapping, not a list"),
+        ("environment: LANG", "environment: must be a mapping, not 'LANG'"),
+        ("environment: inherit", f"environment: {_NOT_ALL}"),
+        ("environment: all", f"environment: {_NOT_ALL}"),
+        ("environment: '*'", f"environment: {_NOT_ALL}"),
+        ("environment: {inherit: inherit}", f"environment.inherit: {_NOT_ALL}"),
+        ("environment: {inherit: all}", f"environment.inherit: {_NOT_ALL}"),
+        ("environment: {inherit: '*'}", f"environment.inherit: {_NOT_ALL}"),
+        ("environment: {inherit: [LANG, '*']}", f"environment.inherit[1]: {_NOT_ALL}"),
+        ("environment: {inherit: [{name: '*', default: ''}]}", f"environment.inherit[0].name: {_NOT_ALL}"),
+        ("environment: {inherit: LANG}", "environment.inherit: must be a list, not 'LANG'"),
         ("environment: {set: }", "environment.set: is empty: write {} or remove the key"),
         ("environment: {inherit: }", "environment.inherit: is empty: write [] or remove the key"),
         (

@@ -141,6 +141,19 @@ def test_a_module() -> None:
     assert seeded[7] == "  random       seeded with 7"
 
 
+@pytest.mark.parametrize(("declared", "lines"), [("true", ["no grant differs from run to run"]), ("false", [])])
+def test_what_is_declared_deterministic(declared: str, lines: list[str]) -> None:
+    """One line says so, where the policy does."""
+    policy = parse_policy(
+        f"version: 1\ncomponents: {{c: {{source: /c.wasm, deterministic: {declared}}}}}".encode(),
+        file="p.yaml",
+        directory="/p",
+    )
+    facts = Facts(path="/c.wasm", kind="component", size=10, digest="sha256:" + "a" * 64, imports=(), exports=())
+    head = plan_text(make_plan(policy, policy.components[0], facts, Host())).partition("\n\n")[0].splitlines()
+    assert head[3:] == [f"  declared     deterministic: {line}" for line in lines]
+
+
 @pytest.mark.parametrize(
     ("exports", "imports", "kind"),
     [

@@ -6,6 +6,7 @@ import ctypes
 import os
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -19,7 +20,7 @@ from sandbox.runtime.cache import Cache
 from sandbox.runtime.callbacks import Callbacks, UnfitError
 from sandbox.runtime.channel import Channel
 from sandbox.runtime.engine import SHIM_NEEDS, compiled_key, shim_sources, shims_key
-from sandbox.runtime.engines import Engines
+from sandbox.runtime.engines import Engines, Settings
 from sandbox.runtime.modules import Modules, _Get, export_getter
 from sandbox.runtime.outcome import Outcome
 from sandbox.runtime.process import WorkerProcess
@@ -343,7 +344,7 @@ def test_a_call_is_judged_before_anything_runs(
 def test_what_is_the_shims_is_for_no_guest(tmp_path: Path, wanted: str) -> None:
     """The worker gives a guest nothing of the base but the functions of preview 1, whatever the plan has let by."""
     guests = Modules(Engines(), Callbacks(cast(Channel, Told())))
-    job = {"key": "guest", "shims": "shims", "cache": str(tmp_path), "fuel": None}
+    job = {"key": "guest", "shims": "shims", "cache": str(tmp_path), "fuel": None, "deterministic": False}
     data = bytes(wat2wasm(f'(module {wanted} (memory (export "memory") 1))'))
     with pytest.raises(UnfitError, match=r"^the module imports something that is not of wasi_snapshot_preview1$"):
         guests.compile(job, data)
@@ -476,8 +477,9 @@ def test_a_damaged_cache(tmp_path: Path, what: str, damage: str) -> None:
     plan = bench.plan(HELLO)
     try:
         assert bench.execute(plan).stdout == b"hello"
-        keys = {"guest": compiled_key(plan), "base": f"{shims_key(False)}.base", "shim": f"{shims_key(False)}.shim"}
-        facts = compiled_key(plan) + ".module" if what == "guest" else shims_key(False) + ".shims"
+        shims = shims_key(Settings())
+        keys = {"guest": compiled_key(plan), "base": f"{shims}.base", "shim": f"{shims}.shim"}
+        facts = compiled_key(plan) + ".module" if what == "guest" else shims + ".shims"
         before = files(bench.cache)
         assert set(before) == {f"{k}.cwasm" for k in keys.values()}
         code = Path(bench.cache.path(f"{keys[what]}.cwasm"))
@@ -506,11 +508,15 @@ def test_a_damaged_cache(tmp_path: Path, what: str, damage: str) -> None:
 
 
 def test_what_code_depends_on(bench: Bench) -> None:
-    """A module is compiled once for all policies, and again where fuel is counted; its base and shim once for all."""
+    """A module is compiled once for all policies, and again for each kind of engine; its base and shim likewise."""
     plans = [bench.plan(HELLO), bench.plan(HELLO, clocks=None, stdio=None), bench.plan(HELLO, limits={"fuel": 10**9})]
     one, same, fuel = (compiled_key(p) for p in plans)
     assert one == same
-    assert len({one, fuel, shims_key(False), shims_key(True), compiled_key(bench.plan(NUMBERS))}) == 5
+    declared = [compiled_key(replace(plan, deterministic=True)) for plan in plans]
+    assert declared[0] == declared[1]
+    guarded = [compiled_key(replace(plans[0], kind="component", deterministic=said)) for said in (False, True)]
+    shims = [shims_key(Settings(fuel=fuel, deterministic=same)) for fuel in (False, True) for same in (False, True)]
+    assert len({one, fuel, *declared[1:], *guarded, *shims, compiled_key(bench.plan(NUMBERS))}) == 11
 
 
 def test_a_module_that_needs_no_shim(tmp_path: Path) -> None:
