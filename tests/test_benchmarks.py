@@ -55,6 +55,7 @@ ROWS = [
     *("network.allowed", "start.network", "start.network.processor"),
     *("start.network.imported", "start.network.imported.processor"),
     *("guards.instantiate.c", "guards.make.c", "guards.compile.c", "guards.inspect.c"),
+    *("lint.thousand", "lint.start"),
 ]
 """Every row but those of CPython, component or module, which no test of these builds, fetches or waits to compile."""
 

@@ -67,15 +67,15 @@ def _rendered(options: argparse.Namespace, result: Result) -> str:
         from sandbox.report.junit import junit
 
         return junit(result, min_severity=least)
-    from sandbox.report.findings import findings_text
+    from sandbox.report import findings
 
     terminal = options.output is None and sys.stdout.isatty()
-    return findings_text(
+    return findings.text(
         result,
         min_severity=least,
         color=terminal and not os.environ.get("NO_COLOR"),
         width=os.get_terminal_size(1).columns if terminal else 100,
-        lines=_lines,
+        sources={file: _lines(file) for file in dict.fromkeys(f.file for f in result.findings)},
     )
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
+from typing import TYPE_CHECKING
 
 from sandbox.cli.failure import CommandError
 from sandbox.cli.main import complain
+
+if TYPE_CHECKING:
+    import argparse
 
 
 def lock(options: argparse.Namespace) -> int:
@@ -14,10 +17,10 @@ def lock(options: argparse.Namespace) -> int:
     from sandbox.lint import locking
     from sandbox.report.locks import locks_json, locks_text
 
-    paths = options.paths or ["."]
-    folders = locking.folders(paths)
+    folders = locking.folders(options.paths or ["."])
     if not folders:
-        raise CommandError(2, f"no policy in {', '.join(paths)}")
+        where = ", ".join(options.paths) or "this folder"
+        raise CommandError(2, f"no policy was found in {where}: a policy is a YAML file with `components`")
     surveyor = locking.Surveyor()
     settle = locking.compare if options.check else locking.lock
     accounts = [settle(surveyor.survey(folder)) for folder in folders]

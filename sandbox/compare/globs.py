@@ -19,6 +19,8 @@ MAX_STEPS = 20_000
 def covers(wide: str, narrow: str) -> bool:
     """Whether every path that ``narrow`` matches, or that lies below one, is one that ``wide`` excepts."""
     wide_names, narrow_names = Pattern.parse(wide).segments, Pattern.parse(narrow).segments
+    if narrow_names == ("**",):
+        narrow_names = ("*",)  # no path has no name
     return wide_names == narrow_names or _includes(wide_names, narrow_names, "**", _segment_covers, below=True)
 
 

@@ -167,7 +167,7 @@ def read_lock(directory: str) -> Lock | None:
 def parse_lock(data: bytes, path: str) -> Lock:
     """The lock that ``data``, read from ``path``, is. Raises ``LockError``."""
     if len(data) > MAX_BYTES:
-        raise LockError(path, f"a lock has at most {MAX_BYTES} bytes")
+        raise LockError(path, f"is larger than the {MAX_BYTES} bytes that a lock may have")
     return Lock(path=path, entries=_Reader(path).entries(data))
 
 

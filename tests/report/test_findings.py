@@ -119,10 +119,12 @@ def a_result(*findings: Finding, files: int = 1, skipped: int = 0) -> Result:
         ),
         (
             a_result(
-                a_finding(unjudged=True), a_finding(unjudged=True), a_finding(unjudged=True, file="b", severity="low")
+                *[a_finding(unjudged=True)] * 2,
+                a_finding(unjudged=True, file="b", severity="low"),
+                a_finding(unjudged=True, file="c", ignored="it is built later"),
             ),
             "high",
-            "2 findings (2 high) in 1 policy; 1 below high is not shown, 2 files could not be judged",
+            "2 findings (2 high) in 1 policy; 1 below high is not shown, 1 is ignored, 2 files could not be judged",
         ),
     ],
 )
@@ -137,6 +139,7 @@ def test_summary(result: Result, min_severity: Severity, expected: str) -> None:
         ("a: b", a_region(1, 4, 5), ["  1 | a: b", "    |    ^"]),
         ("a: b", a_region(1, 5, 5), ["  1 | a: b", "    |     ^"]),
         ("a: b\r", a_region(1, 5, 9), ["  1 | a: b", "    |     ^"]),
+        ("a: b", a_region(1, 4, 99), ["  1 | a: b", "    |    ^"]),
         ("a: b", a_region(1, 90, 99), ["  1 | a: b", "    |     ^"]),
         ("", a_region(1, 1, 1), ["  1 |", "    | ^"]),
         ("a:  ", a_region(1, 1, 4, end_line=3), ["  1 | a:", "    | ^^"]),

@@ -139,6 +139,7 @@ def test_document() -> None:
     assert document({"é": ["\x7f\n", "\U0001f600", "\udcff", "\\udcff", None, 1.5]}) == (
         '{"\\u00e9":["\\u007f\\n","\\ud83d\\ude00","\\ufffd","\\\\udcff",null,1.5]}\n'
     )
+    assert document(["\x7f"]) == '["\\u007f"]\n'
 
 
 def whole(value: Any) -> Any:

@@ -39,7 +39,7 @@ def unescaped(text: str, characters: str) -> str:
 
 
 def test_everything() -> None:
-    """A command for each finding that is shown, with its place, its rule and its fix, then the summary in plain text."""
+    """A command for each finding that is shown, with its place, its rule and its fix, then the summary as it is."""
     assert github(EVERYTHING, min_severity="low") == (
         "::error file=policies/report.yaml,line=5,endLine=5,col=16,endColumn=25,title=grants-home::"
         "the home directory /home/ann is granted; to fix it, grant /home/ann/in\n"

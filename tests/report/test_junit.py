@@ -16,6 +16,9 @@ from tests.report.lint_results import EVERYTHING, RESULTS, a_finding
 
 def test_everything() -> None:
     """A suite a policy, a case a finding: failed, skipped for a reason, or an error; a clean policy passes."""
+    case = (
+        '<testcase classname="policies/report.yaml" name="grants-home at components.report.grants.filesystem[0].host">'
+    )
     assert junit(EVERYTHING, min_severity="medium") == (
         '<?xml version="1.0" encoding="UTF-8"?>\n'
         '<testsuites name="sandbox lint" tests="5" failures="2" errors="1" skipped="1">\n'
@@ -23,15 +26,15 @@ def test_everything() -> None:
         '    <testcase classname="policies/clean.yaml" name="no findings"/>\n'
         "  </testsuite>\n"
         '  <testsuite name="policies/report.yaml" tests="3" failures="2" errors="0" skipped="1">\n'
-        '    <testcase classname="policies/report.yaml" name="grants-home at components.report.grants.filesystem[0].host">\n'
+        f"    {case}\n"
         '      <failure type="high" message="the home directory /home/ann is granted">'
         "policies/report.yaml:5:16: high[grants-home]: the home directory /home/ann is granted</failure>\n"
         "    </testcase>\n"
-        '    <testcase classname="policies/report.yaml" name="grants-home at components.report.grants.filesystem[0].host">\n'
+        f"    {case}\n"
         '      <failure type="medium" message="the home directory /home/ann is granted">'
         "policies/report.yaml:5:34: medium[grants-home]: the home directory /home/ann is granted</failure>\n"
         "    </testcase>\n"
-        '    <testcase classname="policies/report.yaml" name="grants-home at components.report.grants.filesystem[0].host">\n'
+        f"    {case}\n"
         '      <skipped message="the fixtures [live](x) there"/>\n'
         "    </testcase>\n"
         "  </testsuite>\n"
@@ -79,7 +82,7 @@ def test_hostile_texts_stay_text(result: Result, min_severity: Severity) -> None
     clean = len(files.keys() - {finding.file for finding in chosen})
     ends = Counter("skipped" if f.ignored is not None else "error" if f.unjudged else "failure" for f in chosen)
     tags = Counter(element.tag for element in root.iter())
-    assert tags == {"testsuites": 1, "testsuite": len(files), "testcase": len(chosen) + clean} | ends
+    assert tags == Counter({"testsuites": 1, "testsuite": len(files), "testcase": len(chosen) + clean}) + ends
     assert {name: int(root.get(name, "")) for name in ("tests", "failures", "errors", "skipped")} == {
         "tests": tags["testcase"],
         "failures": tags["failure"],
