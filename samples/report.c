@@ -281,12 +281,16 @@ static bool read_directory(ledger *book, const char *directory) {
 
 /* ---- output ---- */
 
+#ifdef FASTFMT
+#include "supply-chain/format.h" /* amount and put_table, of a library */
+#else
 static const char *amount(int64_t cents, char buffer[32]) {
   uint64_t absolute = cents < 0 ? -(uint64_t)cents : (uint64_t)cents;
   snprintf(buffer, 32, "%s%llu.%02u", cents < 0 ? "-" : "", (unsigned long long)(absolute / 100),
            (unsigned)(absolute % 100));
   return buffer;
 }
+#endif
 
 /* What would end a table cell or start markup is escaped; line breaks become spaces. */
 static void put_markdown(FILE *out, const char *text) {
@@ -310,6 +314,7 @@ static void put_csv(FILE *out, const char *text) {
   fputc('"', out);
 }
 
+#ifndef FASTFMT
 static void put_table(FILE *out, const char *heading, const totals *table, const char *currency) {
   char buffer[32];
   fprintf(out, "\n| %s | Rows | Total (", heading);
@@ -321,6 +326,7 @@ static void put_table(FILE *out, const char *heading, const totals *table, const
     fprintf(out, " | %lu | %s |\n", table->items[i].rows, amount(table->items[i].cents, buffer));
   }
 }
+#endif
 
 static void write_summary(FILE *out, const ledger *book, const char *title, const char *currency) {
   char buffer[32];

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Literal, NamedTuple, TypeAlias
 
 Kind = Literal["component", "module"]
@@ -39,8 +39,23 @@ _COMPONENT = b"\x0d\x00\x01\x00"
 
 # Section ids of a component; a core module has its own.
 _CUSTOM, _CORE_MODULE, _NESTED, _IMPORT, _EXPORT, _LAST_COMPONENT_SECTION = 0, 1, 4, 10, 11, 12
-_MODULE_IMPORT, _MODULE_MEMORY, _MODULE_EXPORT, _MODULE_START, _MODULE_CODE = 2, 5, 7, 8, 10
-_LAST_MODULE_SECTION = 13
+_MODULE_IMPORT, _MODULE_FUNCTION, _MODULE_TABLE, _MODULE_MEMORY, _MODULE_GLOBAL, _MODULE_EXPORT = 2, 3, 4, 5, 6, 7
+_MODULE_START, _MODULE_ELEMENT, _MODULE_CODE, _MODULE_DATA, _MODULE_DATA_COUNT, _LAST_MODULE_SECTION = (
+    8,
+    9,
+    10,
+    11,
+    12,
+    13,
+)
+_RUN_ONLY = frozenset({_CUSTOM, _MODULE_START, _MODULE_ELEMENT, _MODULE_DATA, _MODULE_DATA_COUNT})
+"""What a core module's imports and exports do not depend on."""
+
+# Operators of the expressions that globals start from: i32.const, i64.const, global.get, ref.null take a number.
+_CONSTANT_NUMBERS = frozenset({0x41, 0x42, 0x23, 0xD0})
+_CONSTANT_WIDTHS = {0x43: 4, 0x44: 8}
+_CONSTANT_ARITHMETIC = frozenset({0x6A, 0x6B, 0x6C, 0x7C, 0x7D, 0x7E})
+_REF_FUNC, _END = 0xD2, 0x0B
 
 # Flags of a memory's limits.
 _HAS_MAXIMUM, _SHARED, _WIDE, _PAGE_SIZE = 0x01, 0x02, 0x04, 0x08
@@ -305,31 +320,120 @@ def skeleton(data: Buffer) -> bytes:
     if kind_of(data) != "component":
         raise ComponentError("a core module; only a component has a skeleton")
     cut = max((end for identity, _, _, end in sections(data) if identity == _IMPORT), default=8)
-    return _without_code(memoryview(data)[:cut], 0)
+    return _without_code(memoryview(data)[:cut], 0, _stubbed)
 
 
-def _without_code(data: memoryview, depth: int) -> bytes:
+def codeless(data: Buffer) -> bytes:
+    """A component with the imports and exports of ``data``, for asking an engine what their types are.
+
+    Custom sections are left out, and of every core module what only a run needs: data, elements, its start. One
+    function without code stands for all that a module exports of one signature, so that there is next to nothing to
+    compile. Raises ``ComponentError``.
+    """
+    if kind_of(data) != "component":
+        raise ComponentError("a core module; only a component has types of its own")
+    return _without_code(memoryview(data), 0, _signatures)
+
+
+def _without_code(data: memoryview, depth: int, module: Callable[[memoryview], bytes]) -> bytes:
+    """A component without custom sections, and with ``module`` of every core module in it."""
     if depth > MAX_NESTING:
         raise ComponentError(f"components nested more than {MAX_NESTING} deep")
-    component = kind_of(data) == "component"
     parts = [bytes(data[:8])]
     for identity, start, body, end in sections(data):
         if identity == _CUSTOM:
             continue
-        if component and identity in (_CORE_MODULE, _NESTED):
+        if identity in (_CORE_MODULE, _NESTED):
             nested = data[body:end]
             if (kind_of(nested) == "component") != (identity == _NESTED):
                 raise ComponentError(f"a nested component or module of the wrong kind at byte {body}")
-            parts.append(_section(identity, _without_code(nested, depth + 1)))
-        elif not component and identity == _MODULE_CODE:
+            inner = _without_code(nested, depth + 1, module) if identity == _NESTED else module(nested)
+            parts.append(_section(identity, inner))
+        else:
+            parts.append(bytes(data[start:end]))
+    return b"".join(parts)
+
+
+def _stubbed(data: memoryview) -> bytes:
+    """A core module with ``unreachable`` for every function body and without custom sections."""
+    parts = [bytes(data[:8])]
+    for identity, start, body, end in sections(data):
+        if identity == _MODULE_CODE:
             reader = _Reader(data, body, end)
             functions = reader.u32()
             if functions * 3 > end - reader.position:  # no body is shorter: its size, its locals, its end
                 raise ComponentError(f"a code section at byte {start} with more functions than fit into it")
             parts.append(_section(identity, _leb(functions) + _STUB * functions))
-        else:
+        elif identity != _CUSTOM:
             parts.append(bytes(data[start:end]))
     return b"".join(parts)
+
+
+def _signatures(data: memoryview) -> bytes:
+    """A core module with the same imports and exports, and one function for all that it exports of one type."""
+    imported = 0
+    types: list[int] = []
+    exports: list[tuple[bytes, ExternKind, int]] = []
+    for identity, _, body, end in sections(data):
+        reader = _Reader(data, body, end)
+        if identity == _MODULE_IMPORT:
+            imported += sum(item.kind == "func" for item in _module_imports(reader, MAX_EXTERNS, _Memories()))
+        elif identity == _MODULE_FUNCTION:
+            types += reader.vector()
+        elif identity == _MODULE_EXPORT:
+            exports += _named_exports(reader)
+        elif identity in (_MODULE_TABLE, _MODULE_GLOBAL) and _may_name_functions(reader, identity):
+            return _stubbed(data)  # by an index, which has to stay what it is
+    standing: dict[int, int] = {}
+    for _, kind, index in exports:
+        if kind == "func" and index >= imported:
+            if index - imported >= len(types):
+                raise ComponentError(f"function {index} is exported, and there are only {imported + len(types)}")
+            standing.setdefault(types[index - imported], imported + len(standing))
+    parts = [bytes(data[:8])]
+    for identity, start, _, end in sections(data):
+        if identity == _MODULE_FUNCTION:
+            parts.append(_section(identity, _leb(len(standing)) + b"".join(map(_leb, standing))))
+        elif identity == _MODULE_CODE:
+            parts.append(_section(identity, _leb(len(standing)) + _STUB * len(standing)))
+        elif identity == _MODULE_EXPORT:
+            rows = [_leb(len(exports))]
+            for name, kind, index in exports:
+                own = kind == "func" and index >= imported
+                number = standing[types[index - imported]] if own else index
+                rows += [_leb(len(name)), name, bytes([_CORE_SORTS.index(kind)]), _leb(number)]
+            parts.append(_section(identity, b"".join(rows)))
+        elif identity not in _RUN_ONLY:
+            parts.append(bytes(data[start:end]))
+    return b"".join(parts)
+
+
+def _named_exports(reader: _Reader) -> Iterator[tuple[bytes, ExternKind, int]]:
+    """What a core module exports, with the index of each."""
+    for _ in range(reader.externs(MAX_EXTERNS)):
+        name = reader.name().encode()
+        kind = _core_sort(reader)
+        yield name, kind, reader.u32()
+    reader.finish()
+
+
+def _may_name_functions(reader: _Reader, identity: int) -> bool:
+    """Whether a table or global section may hold ``ref.func``. Globals are read up to what is not known here."""
+    if _REF_FUNC not in bytes(reader.data[reader.position : reader.end]):
+        return False
+    if identity == _MODULE_TABLE:
+        return True
+    for _ in range(reader.u32()):
+        _core_value_type(reader)
+        reader.byte()
+        while (operator := reader.byte()) != _END:
+            if operator in _CONSTANT_WIDTHS:
+                reader.skip(_CONSTANT_WIDTHS[operator])
+            elif operator in _CONSTANT_NUMBERS:
+                reader.limit()
+            elif operator not in _CONSTANT_ARITHMETIC:
+                return True
+    return False
 
 
 def _section(identity: int, body: bytes) -> bytes:
@@ -378,8 +482,23 @@ class _Reader:
             raise ComponentError(f"a number over 32 bits at byte {start}")
         return value
 
+    def vector(self) -> list[int]:
+        """A count and as many numbers, which end what is read."""
+        start = self.position
+        number = self.u32()
+        if number > self.end - self.position:  # none takes less than a byte
+            raise ComponentError(f"{number} numbers are announced at byte {start}; that cannot be")
+        if number == self.end - self.position:  # as most modules have it: a byte for each
+            numbers = list(self.data[self.position : self.end])
+            if max(numbers, default=0) < 0x80:
+                self.position = self.end
+                return numbers
+        numbers = [self.u32() for _ in range(number)]
+        self.finish()
+        return numbers
+
     def limit(self) -> None:
-        """Skip the bound of a memory or table: at most 64 bits."""
+        """Skip the bound of a memory or table, or a constant: at most 64 bits."""
         start = self.position
         for _ in range(10):
             if self.byte() < 0x80:

@@ -63,6 +63,8 @@ class Host:
     """Absolute paths of the symbolic links that lead to the policy file, and last its real path."""
     source: tuple[str, ...] = ()
     """The same for the component's file."""
+    others: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    """The same for those of other components of the program that nothing pins, each with what it is called."""
     code: tuple[str, ...] = ()
     """Real paths of the directories that this program's own code is in: the package, and its virtual environment."""
     knows_mounts: bool = True
@@ -117,10 +119,12 @@ def read_host(
     *,
     policy: str | None = None,
     source: str | None = None,
+    others: Mapping[str, str] | None = None,
 ) -> Host:
     """What ``component``'s plan needs; ``directory`` is where the policy's relative paths start.
 
-    ``policy`` and ``source`` are the files that the policy and the component were read from.
+    ``policy`` and ``source`` are the files that the policy and the component were read from; ``others`` those of other
+    components of the program that nothing pins, by what they are called.
     """
     wanted = component.grants.environment.inherit if component.grants.environment else ()
     variables = {v.name: os.environ[v.name] for v in wanted if v.name in os.environ}
@@ -135,6 +139,7 @@ def read_host(
         cache=None if cache is None else os.path.realpath(cache),
         policy=() if policy is None else _way(_placed(policy, directory)),
         source=() if source is None else _way(os.path.abspath(source)),
+        others=tuple((what, _way(os.path.abspath(path))) for what, path in (others or {}).items()),
         code=_code() if granted else (),
         knows_mounts=mounts is not None,
     )

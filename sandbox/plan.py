@@ -123,6 +123,13 @@ class Plan:
     """Whether the policy declares it so: nothing granted differs from run to run, nor do NaNs and relaxed SIMD."""
     lines: Mapping[str, int] = field(default_factory=dict)
     """Route -> line of the policy, for the routes that events name."""
+    program: Program | None = None
+    """The rest of the program, where other components serve what this one imports."""
+
+    @property
+    def members(self) -> tuple[Plan, ...]:
+        """The plans of all components that run: this one is number 0."""
+        return (self,) if self.program is None else (self, *self.program.others)
 
     def line(self, route: str) -> int | None:
         """The policy's line for a route below this component's, or for its nearest ancestor."""
@@ -141,6 +148,48 @@ class Plan:
     @property
     def counts_writes(self) -> bool:
         return any(p.writable for p in self.preopens)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Link:
+    """An import of an instance that another instance serves."""
+
+    name: str
+    """As the component imports it: ``bank:payments/auth@1.0.0``."""
+    instance: int
+    """The number of the instance that serves it."""
+    export: str
+    """As that one exports it; its version may be higher."""
+    only: tuple[str, ...] | None = None
+    """The functions of it that may be called; ``None``: all."""
+    route: str = ""
+    """Where the policy says so."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Instance:
+    """One instance of a component in a program."""
+
+    path: tuple[str, ...]
+    """The components from the one that is run to this one: ``("app", "ledger", "auth")``."""
+    member: int
+    """The number of its component's plan."""
+    links: tuple[Link, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """``app>ledger>auth``"""
+        return ">".join(self.path)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Program:
+    """The components that a component imports from, and how they are wired. Each keeps to its own plan."""
+
+    others: tuple[Plan, ...]
+    """The plans of the other components. The limits of a program are those of the component that is run."""
+    instances: tuple[Instance, ...]
+    """Each behind those that serve it; the last is of the component that is run."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -172,8 +221,16 @@ def _text(policy: Policy, o: Objection) -> str:
 
 
 class _Planner:
-    def __init__(self, policy: Policy, component: ComponentPolicy, facts: Facts, host: Host) -> None:
+    def __init__(
+        self,
+        policy: Policy,
+        component: ComponentPolicy,
+        facts: Facts,
+        host: Host,
+        served: Mapping[str, str] | None = None,
+    ) -> None:
         self.policy, self.component, self.facts, self.host = policy, component, facts, host
+        self.served = served or {}
         self.objections: list[Objection] = []
         self.root = f"components.{component.name}"
 
@@ -246,6 +303,9 @@ class _Planner:
         imports_sockets = any(item.name.startswith("wasi:sockets/") for item in self.facts.imports)
         served = imports_sockets and self.sockets() is not None
         for item in self.facts.imports:
+            if item.name in self.served:
+                out.append((item.name, f"component {self.served[item.name]}"))
+                continue
             known = _classified(item.name)
             if isinstance(known, Refused) or item.kind != "instance":
                 reason = known.reason if isinstance(known, Refused) else "it is not an interface"
@@ -407,7 +467,8 @@ class _Planner:
     def read_by_host(self, preopens: Sequence[Preopen]) -> None:
         """A run may not change what the next run will be: the policy, or the component that the policy names."""
         pinned = self.component.digest is not None
-        for what, paths in (("policy", self.host.policy), (self.facts.kind, () if pinned else self.host.source)):
+        own = () if pinned else self.host.source
+        for what, paths in (("policy", self.host.policy), (self.facts.kind, own), *self.host.others):
             remedy = "`except` it" if what == "policy" else "`except` it, or pin its `digest`"
             for path in paths:
                 thing = f"the {what}'s own file" if path == paths[-1] else f"a symbolic link to the {what}"
@@ -603,10 +664,12 @@ def make_plan(
     host: Host,
     arguments: Sequence[str] | None = None,
     writes: Sequence[tuple[str, str]] = (),
+    served: Mapping[str, str] | None = None,
 ) -> Plan:
     """The plan of one run.
 
     ``arguments`` are the caller's, without argument 0; ``writes`` are the real paths that the host itself will write
-    during the run, each with a phrase that says what it is. Raises ``PlanError`` with every objection.
+    during the run, each with a phrase that says what it is; ``served`` are the imports that other components serve, with
+    the name of each. Raises ``PlanError`` with every objection.
     """
-    return _Planner(policy, component, facts, host).plan(arguments, writes)
+    return _Planner(policy, component, facts, host, served).plan(arguments, writes)

@@ -124,6 +124,13 @@ class Comment(NamedTuple):
     """Whether nothing stands before it on its line."""
 
 
+@dataclass(slots=True)
+class Effort:
+    """A count that goes up, beside a document that stays as it is."""
+
+    spent: int = 0
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Document:
     """What a text says.
@@ -138,6 +145,8 @@ class Document:
     text: str = field(default="", repr=False)
     """What was read, without a byte order mark; empty where reading stopped."""
     root: Node = field(default=_NOWHERE, repr=False)
+    effort: Effort = field(default_factory=Effort, repr=False, compare=False)
+    """What was spent on trying edits of the text, so that who tries them can stop."""
     _literal: tuple[Span, ...] = field(default=(), repr=False)
     """Where a ``#`` begins no comment: quoted scalars, and those in block style, each in the order of the text."""
 
@@ -170,15 +179,19 @@ class Document:
         """Every comment of the text, in its order."""
         literal = iter(self._literal)
         around = next(literal, None)
-        for found in _COMMENT.finditer(self.text):
-            start = found.start()
+        found = _COMMENT.search(self.text)
+        while found is not None:
+            start, end = found.span()
             while around is not None and around.end <= start:
                 around = next(literal, None)
             if around is not None and around.start <= start:
+                # What looks like a comment may hide one that stands behind the quotes.
+                found = _COMMENT.search(self.text, around.end)
                 continue
             mark = self.mark_of(start)
             alone = not self.text[start - mark.column + 1 : start].strip()
             yield Comment(found[0][1:].strip(), mark, alone)
+            found = _COMMENT.search(self.text, end)
 
     def marks(self) -> Iterator[tuple[Route, Mark]]:
         """Every route of the text with its place, parents first; the root is ``()``."""

@@ -18,6 +18,7 @@ KNOWS: dict[str, set[str]] = {
     "sandbox.host": {"sandbox.policy"},
     "sandbox.audit": set(),
     "sandbox.plan": {"sandbox.policy", "sandbox.component", "sandbox.host", "sandbox.preview1", "sandbox.wasi"},
+    "sandbox.program": {"sandbox.policy", "sandbox.component", "sandbox.host", "sandbox.plan"},
     "sandbox.guard": {
         "sandbox.policy",
         "sandbox.component",
@@ -32,6 +33,7 @@ KNOWS: dict[str, set[str]] = {
         "sandbox.component",
         "sandbox.host",
         "sandbox.plan",
+        "sandbox.program",
         "sandbox.guard",
         "sandbox.broker",
         "sandbox.audit",
@@ -68,6 +70,7 @@ OWNERS: dict[str, set[str]] = {
     "pydantic": {"sandbox.policy"},
     "pydantic_core": {"sandbox.policy"},
     "structlog": {"sandbox.audit.sink"},
+    "publicsuffixlist": {"sandbox.lint.suffixes"},
     "wasmtime": {"sandbox.guard", "sandbox.runtime", "sandbox.wave"},
 }
 """An outside library and the modules, or packages of modules, that alone import it."""

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from sandbox import source
 from sandbox.policy import file as policy_file
 from sandbox.source import Document, Mark, parse, render_route
+from tests.texts import Text, texts
 
 
 @pytest.fixture(params=["CSafeLoader", "SafeLoader"], ids=["libyaml", "python"])
@@ -383,3 +384,131 @@ def strings(data: Any) -> list[str]:
     if isinstance(data, dict):
         return [*data, *(text for value in data.values() for text in strings(value))]
     return [text for value in data for text in strings(value)] if isinstance(data, list) else []
+
+
+SPANS = b"""\
+# \xf0\x9d\x84\x9e
+plain: two words # behind
+"quoted" : 'it''s'
+list:
+- a
+
+-   b
+- {c: [1,
+       2], d: }
+-
+map:
+  nested:
+    x: |
+      one
+      # two
+
+  # after
+empty:
+\xf0\x9d\x84\x9e: \xf0\x9d\x84\x9e # \xf0\x9d\x84\x9e
+"""
+
+
+@pytest.mark.usefixtures("_each_loader")
+def test_keys_and_values_are_parts_of_the_text() -> None:
+    """A value ends where its last character stands: before comments, empty lines and what comes next."""
+    document = parse(SPANS)
+    assert [
+        (
+            render_route(route),
+            node.key and document.text[slice(*node.key)],
+            document.text[slice(*node.value)],
+            node.flow,
+        )
+        for route, _ in document.marks()
+        for node in [document.nearest(route)[1]]
+        if route
+    ] == [
+        ("plain", "plain", "two words", False),
+        ("quoted", '"quoted"', "'it''s'", False),
+        ("list", "list", "- a\n\n-   b\n- {c: [1,\n       2], d: }\n-", False),
+        ("list[0]", None, "a", False),
+        ("list[1]", None, "b", False),
+        ("list[2]", None, "{c: [1,\n       2], d: }", True),
+        ("list[2].c", "c", "[1,\n       2]", True),
+        ("list[2].c[0]", None, "1", False),
+        ("list[2].c[1]", None, "2", False),
+        ("list[2].d", "d", "", False),
+        ("list[3]", None, "", False),
+        ("map", "map", "nested:\n    x: |\n      one\n      # two", False),
+        ("map.nested", "nested", "x: |\n      one\n      # two", False),
+        ("map.nested.x", "x", "|\n      one\n      # two", False),
+        ("empty", "empty", "", False),
+        ('["\U0001d11e"]', "\U0001d11e", "\U0001d11e", False),
+    ]
+
+
+@pytest.mark.usefixtures("_each_loader")
+def test_comments_are_told_from_what_only_looks_like_one() -> None:
+    """Those alone on a line and those behind something; in quotes and in block style a ``#`` begins none."""
+    text = """\
+# first
+a: x#y # behind
+'b #' : ' # no' # after quotes
+" # c": |  # on the first line
+  # no
+  text # no
+ # less far in
+d: "over
+  # lines
+  no" #
+e: [1, # in a list
+  # in it
+  2]
+f: >-
+  # no
+#last"""
+    comments = [(comment.text, tuple(comment.mark), comment.alone) for comment in parse(text.encode()).comments()]
+    assert comments == [
+        ("first", (1, 1), True),
+        ("behind", (2, 8), False),
+        ("after quotes", (3, 17), False),
+        ("on the first line", (4, 12), False),
+        ("less far in", (7, 2), True),
+        ("", (10, 7), False),
+        ("in a list", (11, 8), False),
+        ("in it", (12, 3), True),
+        ("last", (16, 1), True),
+    ]
+
+
+@given(texts())
+@settings(deadline=None)
+def test_what_was_written_in_any_style_is_read_and_sliced(text: Text) -> None:
+    """By either parser: the data, the comments, and for each key and value the part of the text that says it."""
+    for loader in {getattr(yaml, "CSafeLoader", yaml.SafeLoader), yaml.SafeLoader}:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(source, "_LOADER", loader)
+            document = parse(text.text.encode())
+            assert (told(document), document.data) == ([], text.data)
+            comments = [(f"#{comment.text}", comment.alone) for comment in document.comments()]
+            assert [said for said, alone in comments if alone] == [squeezed(comment) for comment in text.alone]
+            assert {said for said, alone in comments if not alone} == {squeezed(comment) for comment in text.behind}
+            for route, _ in document.marks():
+                _, node = document.nearest(route)
+                assert read_alone(document, node.value) == at(text.data, route)
+                if node.key is not None:
+                    assert read_alone(document, node.key) == route[-1]
+
+
+def squeezed(comment: str) -> str:
+    """A comment without the space that follows its mark."""
+    return f"#{comment[1:].strip()}"
+
+
+def read_alone(document: Document, span: source.Span) -> Any:
+    """What a part of the text says by itself, where it starts in the same column."""
+    column = document.mark_of(span.start).column
+    return parse((" " * (column - 1) + document.text[slice(*span)]).encode()).data
+
+
+def at(data: Any, route: tuple[str | int, ...]) -> Any:
+    """What plain data has at a route."""
+    for part in route:
+        data = data[part]
+    return data

@@ -25,6 +25,9 @@ class Happening:
     """``filesystem.read``, ``sockets.tcp.connect``, ``environment``, ``limits.deadline``, ``run`` ..."""
     reason: str
     """One sentence in plain words."""
+    path: str | None = None
+    """In a composition: the components from the one that is run to this one, ``app>ledger>auth``. ``None`` where a
+    component runs alone."""
     interface: str | None = None
     """As the guest imports it: ``wasi:filesystem/types@0.2.3``."""
     function: str | None = None
@@ -60,6 +63,7 @@ class Event:
     sequence: int
     """From 1, without gaps, in each run."""
     component: str
+    path: str | None = None
     component_digest: str | None
     policy: str
     policy_digest: str

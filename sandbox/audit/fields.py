@@ -15,7 +15,7 @@ NAME_CHARACTERS = 256
 """Bound of a string that comes from a fixed vocabulary or from the policy."""
 TEXT_CHARACTERS = 4096
 """Bound of a path, a sentence or a piece of YAML."""
-LINE_BYTES = 256 * 1024
+LINE_BYTES = 304 * 1024
 """No line is longer, its newline included: a character takes 12 bytes at most (two escapes of six)."""
 
 LARGEST_NUMBER = 2**53 - 1
@@ -58,6 +58,13 @@ FIELDS: tuple[Field, ...] = (
     Field("event_name", "name", "event-name", True, "What happened; see the table of event names."),
     Field("decision", None, "name", False, "`deny` or `allow`; absent where nothing was decided (`ended`)."),
     Field("component", "component", "name", True, "The component's name in the policy; `*` for several of them."),
+    Field(
+        "component_path",
+        "path",
+        "text",
+        False,
+        "In a composition: the components from the one that is run to this one, `app>ledger>auth`.",
+    ),
     Field("component_digest", "component_digest", "digest", False, "SHA-256 of the component's bytes."),
     Field("policy_file", "policy", "exact", True, "The policy, as the caller named it."),
     Field("policy_digest", "policy_digest", "digest-or-empty", True, "SHA-256 of its bytes; empty if it was not read."),

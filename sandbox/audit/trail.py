@@ -31,7 +31,8 @@ REFUSED_EVENTS = 1000
 _LAST_SECOND = 253402300799
 """The end of the year 9999: RFC 3339 goes no further."""
 
-_Key = tuple[EventName, str, str, str | None]
+_Key = tuple[EventName, str, str | None, str, str | None]
+"""The name of what is counted, its component, path, capability and function."""
 
 
 def new_run() -> str:
@@ -72,7 +73,8 @@ class Trail:
     (``limit``, ``limits.events``) and it and every later one is counted by component, capability and function; the
     counts are written as ``folded`` events when the run ends. ``limit`` events are recorded whatever the bound, once
     for each bound and component; the same bound reached again counts like a refused call. ``refused`` events have a
-    bound of their own, ``REFUSED_EVENTS``. So the trail's size does not depend on what a guest does.
+    bound of their own, ``REFUSED_EVENTS``. So the trail's size does not depend on what a guest does. Where a component
+    is at several places of a composition, each place counts apart.
 
     ``allowed`` events have the same bound as refused calls, and apart from it: what is allowed, however often, takes
     no refusal's place. Those beyond it are written when the run ends, as one ``allowed`` event for each component,
@@ -116,7 +118,7 @@ class Trail:
         self._left = limit
         self._allowed_left = limit
         self._refused_left = REFUSED_EVENTS
-        self._bounds_reached: set[tuple[str, str]] = set()
+        self._bounds_reached: set[tuple[str, str | None, str]] = set()
         self._folds: dict[_Key | None, _Fold] = {}
         self._allowed: dict[_Key | None, _Fold] = {}
         self._second = -1
@@ -163,9 +165,9 @@ class Trail:
                 raise RuntimeError("the trail is closed")
             self._closed = True
             for key, fold in self._allowed.items():
-                self._append_fold("allowed", key or ("allowed", "*", "*", None), fold, whole=key is not None)
+                self._append_fold("allowed", key or ("allowed", "*", None, "*", None), fold, whole=key is not None)
             for key, fold in self._folds.items():
-                self._append_fold("folded", key or ("denied", "*", "*", None), fold, whole=key is not None)
+                self._append_fold("folded", key or ("denied", "*", None, "*", None), fold, whole=key is not None)
             self._append(ended)
             if self._sink is not None and self._failed is None:
                 try:
@@ -179,7 +181,12 @@ class Trail:
             self._refused_left -= 1
             return True
         if happening.name == "limit":
-            bound = happening.component[:NAME_CHARACTERS], happening.capability[:NAME_CHARACTERS]
+            path = happening.path
+            bound = (
+                happening.component[:NAME_CHARACTERS],
+                None if path is None else path[:TEXT_CHARACTERS],
+                happening.capability[:NAME_CHARACTERS],
+            )
             if bound not in self._bounds_reached and len(self._bounds_reached) < FOLD_KEYS:
                 self._bounds_reached.add(bound)
                 return True
@@ -199,16 +206,18 @@ class Trail:
                 Happening(
                     name="limit",
                     component=happening.component,
+                    path=happening.path,
                     capability="limits.events",
                     reason=f"refused calls beyond the first {self._limit} are counted, not recorded one by one",
                     line=self._limit_line,
                     time=happening.time,
                 )
             )
-        function = happening.function
+        path, function = happening.path, happening.function
         key: _Key | None = (
             happening.name,
             clean(happening.component, "name"),
+            None if path is None else clean(path, "text"),
             clean(happening.capability, "name"),
             None if function is None else clean(function, "name"),
         )
@@ -220,14 +229,15 @@ class Trail:
         fold.add(happening)
 
     def _append_fold(self, name: EventName, key: _Key, fold: _Fold, *, whole: bool) -> None:
-        """``whole``: the count is of one component, capability and function."""
-        of, component, capability, function = key
+        """``whole``: the count is of one component, path, capability and function."""
+        of, component, path, capability, function = key
         one, many = _FURTHER[of]
         said = one if fold.count == 1 else many.format(fold.count)
         self._append(
             Happening(
                 name=name,
                 component=component,
+                path=path,
                 capability=capability,
                 function=function,
                 interface=fold.interface if whole else None,
@@ -241,7 +251,7 @@ class Trail:
 
     def _append(self, happening: Happening, count: int = 1) -> Event:
         component = clean(happening.component, "name")
-        interface, function = happening.interface, happening.function
+        path, interface, function = happening.path, happening.interface, happening.function
         resource, resolved, grant = happening.resource, happening.resolved, happening.grant
         line, status = happening.line, happening.exit_status
         allowed = happening.name == "allowed"
@@ -251,6 +261,7 @@ class Trail:
             run=self.run,
             sequence=len(self._events) + 1,
             component=component,
+            path=None if path is None else clean(path, "text"),
             component_digest=self._digests.get(component),
             policy=self._policy,
             policy_digest=self._policy_digest,

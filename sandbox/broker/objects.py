@@ -89,7 +89,7 @@ class Tcp(_Socket):
     """A TCP socket, from its making to its end."""
 
     __slots__ = (
-        "backlog", "failure", "finishes", "pending", "reading", "received", "recv_into", "request", "result",
+        "backlog", "counted", "failure", "finishes", "pending", "reading", "received", "recv_into", "request", "result",
         "send", "sent", "writing",
     )  # fmt: skip
     protocol = "tcp"
@@ -110,6 +110,8 @@ class Tcp(_Socket):
         self.failure = CLOSED
         """What a write to the closed stream answers next."""
         self.sent = self.received = 0
+        self.counted = True
+        """Whether what it sends counts against the policy's bound."""
 
     def take(self, connection: socket.socket) -> None:
         super().take(connection)
@@ -200,6 +202,21 @@ class Lookup:
             self.result = answered_code(result)
         else:
             self.result = [ip_address(text) for text in result["addresses"]][::-1]
+
+
+KEPT = 8
+"""Beside the handles of a guest's: what keeps an object open whatever the guest lets go of."""
+
+
+def standard_stream(number: int, row: Row, end: socket.socket | None) -> Tcp:
+    """A standard stream of a component of a program: an output whose other end the supervisor has, or an input that is
+    at its end."""
+    stream = Tcp(number, 4, row)
+    stream.state, stream.live, stream.counted = CONNECTED, KEPT, False
+    if end is not None:
+        stream.take(end)
+        stream.writing = True
+    return stream
 
 
 def answered_code(result: dict[str, Any]) -> int:

@@ -26,7 +26,7 @@ from sandbox.broker.objects import (
     Udp,
     stream_failure,
 )
-from sandbox.guard.wire import ASK, CLOSED, DONE, LEAST_PERMIT, MAX_OBJECT, PERMIT
+from sandbox.guard.wire import ASK, CLOSED, DONE, LEAST_PERMIT, MAX_OBJECT, MAX_OWNERS, PERMIT
 
 READY, NOT_READY = "\x01", "\x00"
 ALL_SENT = "\x00"
@@ -36,6 +36,8 @@ LONGEST_POLL = (1 << 31) - 1
 
 ALL_PENDING = 16 << 20
 """Bytes that all sockets together may have pending, as long as that leaves each ``LEAST_PERMIT``."""
+STANDARD_STREAMS = 3 * MAX_OWNERS
+"""Numbers at the end of the range that no socket gets: those of the standard streams of a program's components."""
 MAX_DROPPED = 64
 """Connections and datagrams of peers that are refused, which one call drops at most before it answers."""
 LINGER = 1.0
@@ -79,6 +81,12 @@ class Table:
         self.requests = 0
         self.started: dict[int, Tcp | Lookup] = {}
         """Requests whose second answer is still to come."""
+
+    def keep(self, stream: Tcp) -> None:
+        """Have a standard stream of a component's open as long as the run."""
+        self.tcp[stream.number] = stream
+        self.open += 1
+        self.limit += 1
 
     def close(self) -> None:
         """End everything. What is pending goes on its way as long as any of it moves; what stands still is cut off."""
@@ -244,7 +252,7 @@ class Table:
 
     def _new(self) -> int | None:
         """The number of a new object; ``None`` where there are no more."""
-        if self.number >= MAX_OBJECT:
+        if self.number >= MAX_OBJECT - STANDARD_STREAMS:
             return None
         self.number += 1
         return self.number

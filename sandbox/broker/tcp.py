@@ -99,9 +99,10 @@ class TcpCalls(Table):
             return _closed(s)
         if not size:
             return self.clear
-        if size > self.sent_left:
-            return self._sent_enough(s)
-        self.sent_left -= size
+        if s.counted:
+            if size > self.sent_left:
+                return self._sent_enough(s)
+            self.sent_left -= size
         try:
             done = s.send(data)
         except BlockingIOError:
@@ -132,7 +133,7 @@ class TcpCalls(Table):
             return 0
         if s.is_shut():
             return _closed(s) << 32
-        if self.sent_left >= self.permit:
+        if self.sent_left >= self.permit or not s.counted:
             return self.permit
         return self.sent_left or self._sent_enough(s) << 32
 

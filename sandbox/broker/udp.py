@@ -162,7 +162,7 @@ class UdpCalls(Table):
 
 
 def _row_of_sending(u: Udp) -> Row:
-    return [u.row[0], "[method]outgoing-datagram-stream.send", "sockets.udp.send", True]
+    return [u.row[0], "[method]outgoing-datagram-stream.send", "sockets.udp.send", True, u.row[4]]
 
 
 def _disconnect(fd: int) -> None:

@@ -79,8 +79,8 @@ def _revisions(options: argparse.Namespace, faults: list[str]) -> list[_Sides]:
     except GitError as error:
         raise CommandError(2, str(error)) from None
     if not pairs and not faults:
-        where = ", ".join(options.paths)
-        raise CommandError(2, f"no policy was found in {where}, neither now nor at {options.git}")
+        where = ", ".join(map(repr, options.paths))
+        raise CommandError(2, f"no policy was found in {where}, neither now nor at {options.git!r}")
     return pairs
 
 
@@ -90,20 +90,23 @@ def _pairs(
     """``files`` are policies now, ``others`` files that are none now."""
     from os.path import lexists
 
+    from sandbox.policy.errors import printable
+
     left = dict(at_revision)
     for path in files:
         before = left.pop(path, None)
         if before is None and path not in others and not lexists(path):
-            faults.append(f"{path}: there is no such file, neither now nor at {revision}")
+            faults.append(f"{printable(path)}: there is no such file, neither now nor at {revision!r}")
             continue
-        new = _loaded(path, faults) if lexists(path) else None
         count = len(faults)
+        new = _loaded(path, faults) if lexists(path) else None
         old = None if before is None else _at(before, revision, faults, sure=new is None)
         if len(faults) == count and (old is not None or new is not None):
             yield old, new
     for path, before in left.items():
-        if before.named or (path.endswith((".yaml", ".yml")) and not _LEFT_OUT.search(path)):
-            old = None if before.link and path in others else _at(before, revision, faults, sure=before.named)
+        named = before.below == "."
+        if named or (path.endswith((".yaml", ".yml")) and not _LEFT_OUT.search(before.below)):
+            old = None if before.link and path in others else _at(before, revision, faults, sure=named)
             if old is not None:
                 yield old, None
 
@@ -111,21 +114,28 @@ def _pairs(
 def _at(file: GitFile, revision: str, faults: list[str], *, sure: bool) -> Policy | None:
     """The policy that a file was at a revision; ``None`` if it was none, unless it is ``sure`` to be one."""
     from sandbox.compare.git import read_at
-    from sandbox.policy.errors import PolicyError
+    from sandbox.policy.errors import PolicyError, printable
     from sandbox.policy.file import policy_directory
     from sandbox.policy.load import parse_policy
 
     if file.link:
-        faults.append(f"{file.path}: it was a symbolic link at {revision}, which is not followed there")
+        faults.append(f"{printable(file.path)}: it was a symbolic link at {revision!r}, which is not followed there")
         return None
     text = read_at(file)
-    if not sure and not _SAYS_COMPONENTS.search(text):
+    if not sure and not _SAYS_COMPONENTS.search(text) and not _has_components(text):
         return None
     try:
         return parse_policy(text, file=f"{revision}:{file.path}", directory=policy_directory(file.path))
     except PolicyError as error:
         faults.append(str(error))
         return None
+
+
+def _has_components(text: bytes) -> bool:
+    from sandbox.source import parse
+
+    data = parse(text).data
+    return isinstance(data, dict) and "components" in data
 
 
 def _renderer(name: str) -> Callable[..., str]:

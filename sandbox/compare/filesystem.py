@@ -10,7 +10,7 @@ lead to nothing that its guest could not reach by name; it is told as a change.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from sandbox.compare.change import Change, CompareError, Direction, Pair, directions
@@ -21,8 +21,12 @@ from sandbox.policy.model import DirectoryGrant
 
 MAX_GRANTS = 128
 """Directories of one component; with more there is no run."""
-MAX_PATHS = 20_000
-"""Guest paths at which two lists of grants are compared."""
+MAX_QUESTIONS = 250_000
+"""Guest paths at which two lists of grants are compared, times grants that each is asked of."""
+MAX_GLOBS = 1_000_000
+"""Globs that are looked at, over all the paths."""
+COVERING = 50
+"""Looking whether one glob covers another one counts as much as looking at this many."""
 
 Names = tuple[str, ...]
 
@@ -44,7 +48,7 @@ class _View:
     """From the location: together they are the path on the host."""
     write: bool
     links: bool
-    globs: tuple[tuple[str, Exception_], ...]
+    globs: Mapping[str, Exception_]
     """What is excepted below: relative to this path, and where that comes from."""
     excepted: tuple[Exception_, ...] = ()
     """Exceptions that the path itself falls under: then nothing is granted."""
@@ -57,11 +61,27 @@ class _View:
         return up is not None and up + other.below == self.below
 
 
+class _Work:
+    """How much has been looked at: what is hostile enough to take minutes is refused."""
+
+    def __init__(self, component: str) -> None:
+        self._component, self._globs = component, 0
+
+    def globs(self, count: int) -> None:
+        self._globs += count
+        if self._globs > MAX_GLOBS:
+            raise CompareError(f"{self._component}: too many exceptions hold in too many places to be compared")
+
+    def questions(self, count: int) -> None:
+        if count > MAX_QUESTIONS:
+            raise CompareError(f"{self._component}: the directories that are granted cut each other at too many paths")
+
+
 class _Mounts:
     """The directories of one component, as a run would cut them."""
 
-    def __init__(self, grants: Sequence[DirectoryGrant], places: Places) -> None:
-        self.grants = grants
+    def __init__(self, grants: Sequence[DirectoryGrant], places: Places, work: _Work) -> None:
+        self.grants, self.work = grants, work
         self.locations = [places.directories[grant.host] for grant in grants]
         self.guests = [_names(grant.guest) for grant in grants]
         numbers = range(len(grants))
@@ -69,6 +89,9 @@ class _Mounts:
         self._masked: list[set[Names]] = [set() for _ in numbers]
         self._globs: list[list[tuple[str, Exception_]]] = [[] for _ in numbers]
         self._blocked: list[list[Exception_]] = [[] for _ in numbers]
+        self._around: list[set[int]] = [set() for _ in numbers]
+        """The grants whose exceptions hold in each, itself included."""
+        self._rests: dict[tuple[int, Names], tuple[dict[str, Exception_], tuple[Exception_, ...]]] = {}
         for at in numbers:
             for other in numbers:
                 self._relate(at, other)
@@ -79,13 +102,18 @@ class _Mounts:
             return
         names = self.locations[other].below(self.locations[at])
         if at != other and names is not None:
-            self._inner[at][names] = other
+            # Of one directory that is granted twice, with which there is no run, always the same is taken.
+            self._inner[at][names] = min(other, self._inner[at].get(names, other), key=lambda n: self.guests[n])
         guest, guest_at = self.guests[other], self.guests[at]
         if at != other and guest[: len(guest_at)] == guest_at:
             self._masked[at].add(guest[len(guest_at) :])
         outside = self.locations[at].below(self.locations[other])
-        for glob in self.grants[other].excepted if outside is not None else ():
-            below = Pattern.parse(glob).below(outside or ())
+        if outside is None:
+            return
+        self._around[at].add(other)
+        self.work.globs(len(self.grants[other].excepted))
+        for glob in self.grants[other].excepted:
+            below = _rest(glob, outside)
             if below is None:
                 self._blocked[at].append((other, glob))  # there is no run then
             self._globs[at] += [(rest, (other, glob)) for rest in below or ()]
@@ -104,7 +132,7 @@ class _Mounts:
                 down = self.locations[at].below(self.locations[mount])
                 if down is not None:
                     found.add((*guest, *down, *names))
-            _bound(found)
+            self.work.questions(len(found) * len(self.guests))
         return found
 
     def covering(self, path: Names) -> Iterator[int]:
@@ -113,16 +141,9 @@ class _Mounts:
     def view(self, mount: int, path: Names) -> _View | None:
         """What a guest path means if it is asked of one grant; ``None``: another one stands there."""
         at, names = mount, path[len(self.guests[mount]) :]
-        globs: dict[str, Exception_] = {}
-        excepted: dict[Exception_, None] = {}
+        way = []
         while True:
-            excepted.update(dict.fromkeys(self._blocked[at]))
-            for glob, source in self._globs[at]:
-                below = Pattern.parse(glob).below(names)
-                if below is None:
-                    excepted[source] = None
-                for rest in below or ():
-                    globs.setdefault(rest, source)
+            way.append((at, names))
             inside = [n for n in (*self._inner[at], *self._masked[at]) if names[: len(n)] == n]
             deepest = max(inside, key=len, default=())
             if deepest not in self._inner[at]:
@@ -130,6 +151,11 @@ class _Mounts:
             at, names = self._inner[at][deepest], names[len(deepest) :]
         if inside:
             return None
+        globs, excepted = self._excepted(at, names)
+        for outer, outer_names in way[:-1]:
+            if not self._around[outer] <= self._around[at]:  # a directory that is in two places
+                further, here = self._excepted(outer, outer_names)
+                globs, excepted = further | globs, here + excepted
         grant = self.grants[at]
         return _View(
             grant=at,
@@ -137,9 +163,26 @@ class _Mounts:
             below=names,
             write=grant.access == "write",
             links=grant.hard_links,
-            globs=tuple(globs.items()),
-            excepted=tuple(excepted),
+            globs=globs,
+            excepted=excepted,
         )
+
+    def _excepted(self, at: int, names: Names) -> tuple[dict[str, Exception_], tuple[Exception_, ...]]:
+        """What is excepted below a path in a grant, and the exceptions that it falls under itself."""
+        known = self._rests.get((at, names))
+        if known is not None:
+            return known
+        self.work.globs(len(self._globs[at]))
+        globs: dict[str, Exception_] = {}
+        excepted = dict.fromkeys(self._blocked[at])
+        for glob, source in self._globs[at]:
+            below = _rest(glob, names)
+            if below is None:
+                excepted[source] = None
+            for rest in below or ():
+                globs.setdefault(rest, source)
+        self._rests[at, names] = globs, tuple(excepted)
+        return globs, tuple(excepted)
 
 
 def filesystem(pair: Pair, places: Places) -> Iterator[Change]:
@@ -148,8 +191,10 @@ def filesystem(pair: Pair, places: Places) -> Iterator[Change]:
         return
     if max(map(len, sides)) > MAX_GRANTS:
         raise CompareError(f"{pair.new.name}: more than {MAX_GRANTS} directories are granted, with which nothing runs")
-    old, new = (_Mounts(side, places) for side in sides)
-    paths = sorted(_bound(old.paths() | new.paths()))
+    work = _Work(pair.new.name)
+    old, new = (_Mounts(side, places, work) for side in sides)
+    paths = sorted(old.paths() | new.paths())
+    work.questions(len(paths) * (len(old.grants) + len(new.grants)))
     found = [
         _Comparison(direction, *mounts, paths)
         for direction, mounts in zip(directions(pair), ((old, new), (new, old)), strict=True)
@@ -186,35 +231,51 @@ class _Comparison:
         """The gaps at a path asked of a grant; and with those at the paths above it."""
         above: dict[int, list[Names]] = {}
         for path in paths:
+            others = [v for at in less.covering(path) if (v := less.view(at, path)) is not None]
             for mount in more.covering(path):
                 stack = above.setdefault(mount, [])
                 while stack and path[: len(stack[-1])] != stack[-1]:
                     stack.pop()
                 inherited = self._all[mount, stack[-1]] if stack else frozenset()
-                own = self._gaps(mount, path)
+                own = self._gaps(more.view(mount, path), others)
                 self._own[mount, path] = frozenset(own - inherited)
                 self._all[mount, path] = frozenset(own | inherited)
                 stack.append(path)
 
-    def _gaps(self, mount: int, path: Names) -> set[Gap]:
+    def _gaps(self, view: _View | None, others: Sequence[_View]) -> set[Gap]:
         """What is more at a path, asked of one grant, than by whichever grant on the other side."""
-        view = self.more.view(mount, path)
         if view is None or view.excepted:
             return set()
-        others = [v for at in self.less.covering(path) if (v := self.less.view(at, path)) is not None]
-        candidates = [_missing(view, other) for other in others if other.same_file(view)]
+        candidates = [self._missing(view, other) for other in others if other.same_file(view)]
         if candidates:
             return min(candidates, key=len)
         return {"read", *(["write"] if view.write else []), *(["links"] if view.links else [])}
 
+    def _missing(self, view: _View, other: _View) -> set[Gap]:
+        """What ``other``, of the same file, lacks of ``view``."""
+        if other.excepted:
+            return set(other.excepted)
+        missing: set[Gap] = set()
+        for glob, source in other.globs.items():
+            if glob not in view.globs:
+                self.less.work.globs(COVERING * len(view.globs))
+                if not any(covers(wide, glob) for wide in view.globs):
+                    missing.add(source)
+        if view.write and not other.write:
+            missing.add("write")
+        if view.links and not other.links:
+            missing.add("links")
+        return missing
+
     def changes(self) -> Iterator[Change]:
         said: set[Exception_] = set()
         for (mount, path), own in sorted(self._own.items()):
-            view = self.more.view(mount, path)
-            if not own or view is None:
+            view = self.more.view(mount, path) if own else None
+            if view is None:
                 continue
-            through = view.grant != mount
-            if through and own <= self._all.get(self._decider(view), frozenset()):
+            inherited = self._all[mount, path] - own
+            # What a grant inside this one decides is told of that one.
+            if view.grant != mount and ("read" in inherited or own <= self._all.get(self._decider(view), frozenset())):
                 continue
             self.told.add(self.more.grants[mount].guest)
             yield from self._access(mount, path, view, own & {"read", "write", "links"})
@@ -237,7 +298,6 @@ class _Comparison:
             about = f"{where}{self._which(grant, view, gaps)}"
         else:
             about = f"{where} through {self.more.grants[mount].guest}{self._narrower(mount, path)}"
-            route = f"grants.filesystem[{view.grant}]"
         if "read" in gaps:
             acts = "read and write" if "write" in gaps else "read"
             more = "; files with several names too" if "links" in gaps else ""
@@ -261,7 +321,7 @@ class _Comparison:
             down = view.location.below(location)
             path = None if down is None else self.less.guests[at] + down
             shown = None if path is None else self.less.view(at, path)
-            if path is not None and shown is not None and shown.same_file(view) and not _missing(view, shown):
+            if path is not None and shown is not None and shown.same_file(view) and not self._missing(view, shown):
                 return f"{which} (as before at /{'/'.join(path)})"
         return which
 
@@ -287,23 +347,10 @@ class _Comparison:
         )
 
 
-def _missing(view: _View, other: _View) -> set[Gap]:
-    """What ``other``, of the same file, lacks of ``view``."""
-    if other.excepted:
-        return set(other.excepted)
-    missing: set[Gap] = {source for glob, source in other.globs if not any(covers(g, glob) for g, _ in view.globs)}
-    if view.write and not other.write:
-        missing.add("write")
-    if view.links and not other.links:
-        missing.add("links")
-    return missing
+def _rest(glob: str, names: Names) -> tuple[str, ...] | None:
+    """What is left of a glob below a path; ``None`` where it matches that. The directory itself it never matches."""
+    return Pattern.parse(glob).below(names) if names else (glob,)
 
 
 def _names(path: str) -> Names:
     return tuple(name for name in path.split("/") if name)
-
-
-def _bound(paths: set[Names]) -> set[Names]:
-    if len(paths) > MAX_PATHS:
-        raise CompareError(f"the directories that are granted cut each other at more than {MAX_PATHS:,} paths")
-    return paths

@@ -18,6 +18,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from sandbox.policy.errors import printable
 from sandbox.policy.file import READ_LIMIT
 
 SECONDS = 60.0
@@ -44,7 +45,10 @@ _ENTRY = re.compile(rb"([0-7]{6}) ([a-z]+) ([0-9a-f]{40}|[0-9a-f]{64})\t(.+)", r
 
 
 class GitError(Exception):
-    """Git does not answer; the message says why, and may hold hostile text."""
+    """Git does not answer; the message says why, on one line."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(printable(message))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -53,8 +57,8 @@ class GitFile:
 
     path: str
     """As it would be found from where the caller is: below the path that was asked for."""
-    named: bool
-    """Whether that is the very path that was asked for."""
+    below: str
+    """The same, from the path that was asked for; ``.`` where that is this file."""
     link: bool
     """Whether it is a symbolic link."""
     object: str
@@ -85,9 +89,12 @@ def _files_below(revision: str, path: str) -> list[GitFile]:
         directory, name = os.path.split(directory.rstrip("/"))
         rest = f"{name}/{rest}" if rest else name
     directory = directory or "."
-    prefix = _git(directory, "rev-parse", "--show-prefix", most=READ_LIMIT)
-    if prefix is None:
-        raise GitError(f"{directory} is in no Git repository, or in one that Git does not trust here (safe.directory)")
+    where_it_is = _git(directory, "rev-parse", "--is-inside-work-tree", "--show-prefix", most=READ_LIMIT) or b""
+    is_inside, _, prefix = where_it_is.partition(b"\n")
+    if is_inside != b"true":
+        raise GitError(
+            f"{directory} is in no work tree of Git, or in one that Git does not trust here (safe.directory)"
+        )
     commit = _commit(directory, revision)
     inside = posixpath.normpath(os.fsdecode(prefix.removesuffix(b"\n")) + rest)
     if inside.startswith("../"):
@@ -105,7 +112,7 @@ def _files_below(revision: str, path: str) -> list[GitFile]:
         files.append(
             GitFile(
                 path=path if below == "." else os.path.normpath(os.path.join(path, below)),
-                named=below == ".",
+                below=below,
                 link=match[1] == b"120000",
                 object=match[3].decode(),
                 directory=directory,

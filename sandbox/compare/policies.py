@@ -27,7 +27,9 @@ def compare(old: Policy | None, new: Policy | None, places: Places) -> tuple[Cha
     after = {} if new is None else {component.name: component for component in new.components}
     found: list[Change] = []
     for name in dict.fromkeys((*after, *before)):
-        changes = _component(before.get(name), after.get(name), old or new, new or old, places)
+        changes = list(_component(before.get(name), after.get(name), old or new, new or old, places))
+        if name not in before:
+            changes = [change for change in changes if change.kind == "gained"]
         found += sorted(changes, key=lambda change: KINDS.index(change.kind))
     return tuple(found)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Network, collapse_addresses, ip_network
 from itertools import pairwise
 
@@ -88,7 +89,7 @@ class _Peers:
         network = network_of(host)
         # Being granted by itself, an address may embed others; being one of many, it may not.
         alone = network is not None and network.num_addresses == 1 and embedded(network[0])
-        return (peer for host in ([host] if alone else covering(host)) for peer in self.by_host.get(host, ()))
+        return (peer for host in ([host] if alone else _covering(host)) for peer in self.by_host.get(host, ()))
 
     def left(self, peer: Peer) -> tuple[tuple[Ports, ...], tuple[Ports, ...]]:
         """The ports at which ``peer`` is not covered; those at which only its private addresses are not."""
@@ -127,12 +128,12 @@ def _locals(
 
 def _dns(direction: Direction, less: Sockets, more: Sockets) -> Iterator[Change]:
     held, reached = set(less.dns), {peer.host for peer in (*less.connect, *less.send)}
-    wanted = [(number, name) for number, name in enumerate(more.dns) if held.isdisjoint(covering(name))]
+    wanted = [(number, name) for number, name in enumerate(more.dns) if held.isdisjoint(_covering(name))]
     wanting = {name for _, name in wanted}
     for number, name in wanted:
-        if any(over in wanting for over in covering(name) if over != name):
+        if any(over in wanting for over in _covering(name) if over != name):
             continue
-        if reached.isdisjoint(covering(name)):
+        if reached.isdisjoint(_covering(name)):
             text = f"{direction.can} look up {name}"
         elif direction.gains:
             text = f"is now told every address of {name}, not only those that it may reach"
@@ -164,7 +165,7 @@ def _left_of_denial(denied: DeniedPeer, kept: _Peers) -> tuple[Ports, ...]:
     """
     ports = denied.ports or EVERY_PORT
     is_whole = ports == EVERY_PORT
-    over = (peer.ports for host in covering(denied.host) for peer in kept.by_host.get(host, ()))
+    over = (peer.ports for host in _covering(denied.host) for peer in kept.by_host.get(host, ()))
     left = _without((ports,), (p for p in over if p == EVERY_PORT or not is_whole))
     network = network_of(denied.host)
     if left and network is not None:
@@ -198,6 +199,11 @@ def _matters(denied: DeniedPeer, ports: Sequence[Ports], sockets: Sockets) -> bo
         elif any(inner in network for inner in embedded(reached[0])):
             return True  # more than one address embeds nothing that is not granted itself
     return False
+
+
+@lru_cache(maxsize=4096)
+def _covering(host: str) -> tuple[str, ...]:
+    return tuple(covering(host))
 
 
 # Ranges of ports, and networks at them.

@@ -6,6 +6,7 @@ its own parent). The guest's bytes go in untouched, as a nested component.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from wasmtime import Engine, WasmtimeError, wat2wasm
@@ -14,6 +15,7 @@ from sandbox.component import sections, skeleton
 from sandbox.guard import cli, clocks, filesystem, random, sockets, streams, stub, waits
 from sandbox.guard import types as ty
 from sandbox.guard.builder import HOST, Builder, Kind
+from sandbox.guard.program import Facet, Part, unify
 from sandbox.guard.reflect import Imports, Interface, Unsupported, reflect
 from sandbox.guard.shape import Shape
 from sandbox.guard.sites import HOST_INSTANCE, Site
@@ -25,6 +27,7 @@ from sandbox.guard.state import (
     state_module,
     tells_drop,
 )
+from sandbox.guard.wire import MAX_OWNERS
 from sandbox.guard.wat import Nominal, Types, instance_type, params_text, quote, result_text
 
 CANON = "(memory $memory) (realloc (core func $realloc))"
@@ -43,22 +46,53 @@ class Guarded:
 
 def guard(engine: Engine, component: bytes, shape: Shape) -> Guarded:
     """Wrap ``component``. Raises ``Unsupported`` where something that it imports cannot be guarded."""
-    builder = emit(reflect(engine, skeleton(component)), shape)
-    text = outer(builder)
+    imports = reflect(engine, skeleton(component))
+    builder = _builder(imports, shape)
+    _emit(builder, range(len(imports.interfaces)))
+    whole = Facet(imports, tuple(range(len(imports.interfaces))))
+    return _wrapped([component], [Part(component=0, shape=shape)], [builder], [whole])
+
+
+def link(engine: Engine, components: Sequence[bytes], parts: Sequence[Part]) -> Guarded:
+    """Wrap a program: ``parts`` are its instances, each behind those that it imports from; the last is what is run.
+
+    Raises ``Unsupported`` where something cannot be guarded, or served.
+    """
+    if len(components) > MAX_OWNERS:
+        raise Unsupported(f"a program has at most {MAX_OWNERS} components")
+    reflected = [reflect(engine, skeleton(component)) for component in components]
+    wired = [{w.name for p in parts if p.component == n for w in p.wires} for n in range(len(components))]
+    imports, facets = unify(reflected, wired)
+    first = _builder(imports, parts[0].shape)
+    builders = []
+    for number, part in enumerate(parts):
+        builder = first.facet(facets[part.component].imports, part.shape, part.component, number)
+        _emit(builder, facets[part.component].order)
+        builders.append(builder)
+    return _wrapped(components, parts, builders, facets)
+
+
+def _wrapped(
+    components: Sequence[bytes], parts: Sequence[Part], builders: Sequence[Builder], facets: Sequence[Facet]
+) -> Guarded:
+    text = outer(parts, builders, facets)
     try:
-        wrapped = splice(bytes(wat2wasm(text)), component)
+        wrapped = splice(bytes(wat2wasm(text)), components)
     except WasmtimeError as error:
         raise Unsupported(f"its imports cannot be written down: {str(error).splitlines()[0]}") from None
-    return Guarded(wrapped, tuple(builder.sites), tuple(n for n in HOST if n in builder.hosts))
+    return Guarded(wrapped, tuple(builders[0].sites), tuple(n for n in HOST if n in builders[0].hosts))
 
 
-def emit(imports: Imports, shape: Shape) -> Builder:
-    """All guard functions for ``imports``."""
+def _builder(imports: Imports, shape: Shape) -> Builder:
     builder = Builder(imports, shape, {n: _kind(imports, n, shape) for n in range(len(imports.resources))})
     sockets.check(builder)
-    for number, interface in enumerate(imports.interfaces):
-        _emit_interface(builder, number, interface)
     return builder
+
+
+def _emit(builder: Builder, interfaces: Iterable[int]) -> None:
+    """All guard functions of one instance."""
+    for number in interfaces:
+        _emit_interface(builder, number, builder.imports.interfaces[number])
 
 
 def _emit_interface(b: Builder, number: int, interface: Interface) -> None:
@@ -80,7 +114,7 @@ def _emit_interface(b: Builder, number: int, interface: Interface) -> None:
             random.emit(b, number)
         case _ if b.shape.sockets and base.startswith("wasi:sockets/"):
             sockets.emit(b, number)
-        case "wasi:io/poll" if b.shape.sockets:
+        case "wasi:io/poll" if b.shape.owns_streams:
             waits.emit(b, number)
         case _ if base.startswith(STUBBED):
             stub.emit(b, number, base)
@@ -92,6 +126,8 @@ def _emit_interface(b: Builder, number: int, interface: Interface) -> None:
 
 def _kind(imports: Imports, resource: int, shape: Shape) -> Kind:
     of = imports.resources[resource]
+    if not of.interface.startswith("wasi:"):
+        return Kind.NATIVE  # another component's
     if shape.sockets and of.interface.startswith("wasi:sockets/"):
         return Kind.SOCKET
     if of.interface.startswith(STUBBED):
@@ -101,13 +137,13 @@ def _kind(imports: Imports, resource: int, shape: Shape) -> Kind:
             return Kind.DESCRIPTOR
         case "directory-entry-stream":
             return Kind.DIRECTORY_STREAM
-        case "output-stream" if shape.counts_writes or shape.sockets:
+        case "output-stream" if shape.counts_writes or shape.owns_streams:
             return Kind.OUTPUT_STREAM
-        case "input-stream" if shape.sockets:
+        case "input-stream" if shape.owns_streams:
             return Kind.INPUT_STREAM
-        case "pollable" if shape.sockets:
+        case "pollable" if shape.owns_streams:
             return Kind.POLLABLE
-        case "error" if shape.sockets:
+        case "error" if shape.owns_streams:
             return Kind.ERROR
     return Kind.NATIVE
 
@@ -125,7 +161,7 @@ def _destructors(b: Builder) -> dict[int, str]:
                 out[n] = drops_pollable(n)
             case Kind.ERROR:
                 out[n] = drops_tagged(n, "nop")
-            case Kind.INPUT_STREAM | Kind.OUTPUT_STREAM if b.shape.sockets:
+            case Kind.INPUT_STREAM | Kind.OUTPUT_STREAM if b.shape.owns_streams:
                 b.host("drop")
                 side = sockets.SIDES[b.imports.resources[n].name]
                 out[n] = drops_tagged(n, tells_drop("(i32.shr_u (local.get $rep) (i32.const 2))", side))
@@ -163,14 +199,20 @@ def _imports_text(natives: list[tuple[int, Interface]], name: str) -> tuple[list
     return lines, known
 
 
-def outer(b: Builder) -> str:
-    """The text of the outer component, with an empty component where the guest goes."""
+def outer(parts: Sequence[Part], builders: Sequence[Builder], facets: Sequence[Facet]) -> str:
+    """The text of the outer component, with an empty component where each guest goes.
+
+    The builders are of one guard; each part has one. The last part is what the outer component stands for.
+    """
+    b = builders[0]
     destructors = _destructors(b)
     natives = _natives(b, b.passed | set(b.lowered))
     lines, known = _imports_text(natives, "{name}")
     resources = dict(known)
     lines.append(_host_import(b, quote(HOST_INSTANCE)))
     lines.append(_guard_component(b, destructors))
+    # Without names, which would be sections inside them. They are components 1, 2, ..., after the guard.
+    lines += ["(component)"] * (max(part.component for part in parts) + 1)
     given = " ".join(f'(with "i{n}" (instance $i{n}))' for n, _ in _natives(b, set(b.lowered)))
     host = '(with "host" (instance $host))' if b.hosts else ""
     lines.append(f"(instance $guard (instantiate $guard {given} {host}))")
@@ -178,20 +220,27 @@ def outer(b: Builder) -> str:
         if kind is not Kind.NATIVE:
             lines.append(f'(alias export $guard "r{resource}" (type $G{resource}))')
             resources[resource] = f"$G{resource}"
-    for number, interface in enumerate(b.imports.interfaces):
-        lines.append(_bundle(b, number, interface, resources))
-    given = " ".join(f"(with {quote(i.name)} (instance $b{n}))" for n, i in enumerate(b.imports.interfaces))
-    lines.append("(component)")  # without a name, which would be a section inside it
-    lines.append(f"(instance $app (instantiate {1 + len(b.imports.interfaces)} {given}))")
-    for export in b.shape.exports:
+    for number, (part, builder) in enumerate(zip(parts, builders, strict=True)):
+        facet = facets[part.component]
+        with_: list[str] = []
+        for at in facet.order:
+            interface = facet.imports.interfaces[at]
+            lines.append(_bundle(builder, at, interface, resources, f"{number}-{at}"))
+            with_.append(f"(with {quote(interface.name)} (instance $b{number}-{at}))")
+        for count, wire in enumerate(part.wires):
+            lines.append(f"(alias export $app{wire.instance} {quote(wire.export)} (instance $w{number}-{count}))")
+            with_.append(f"(with {quote(wire.name)} (instance $w{number}-{count}))")
+        lines.append(f"(instance $app{number} (instantiate {1 + part.component} {' '.join(with_)}))")
+    for count, export in enumerate(parts[-1].shape.exports):
         sort, _, name = export.partition(" ")
         lines.append(
-            f"(alias export $app {quote(name)} ({sort} $e{len(lines)})) (export {quote(name)} ({sort} $e{len(lines)}))"
+            f"(alias export $app{len(parts) - 1} {quote(name)} ({sort} $e{count}))"
+            f" (export {quote(name)} ({sort} $e{count}))"
         )
     return "(component\n" + "\n".join(lines) + ")\n"
 
 
-def _bundle(b: Builder, number: int, interface: Interface, resources: dict[int, str]) -> str:
+def _bundle(b: Builder, number: int, interface: Interface, resources: dict[int, str], label: str) -> str:
     """The instance that the guest gets for one of its imports: functions from Wasmtime and the guard, side by side.
 
     It is made by a component without code that imports types and functions under plain names and exports them under
@@ -213,9 +262,9 @@ def _bundle(b: Builder, number: int, interface: Interface, resources: dict[int, 
         if isinstance(t, Nominal) and t not in imported.named:
             n = len(imported.named)
             lines.append(f'(type $d{n} {imported.body(t)}) (import "t{n}" (type $i{n} (eq $d{n})))')
-            around.append(f"(type $b{number}-{n} {outside.body(t)})")
-            given.append(f'(with "t{n}" (type $b{number}-{n}))')
-            imported.named[t], outside.named[t] = f"$i{n}", f"$b{number}-{n}"
+            around.append(f"(type $b{label}-{n} {outside.body(t)})")
+            given.append(f'(with "t{n}" (type $b{label}-{n}))')
+            imported.named[t], outside.named[t] = f"$i{n}", f"$b{label}-{n}"
     exported.named.update(imported.named)
     exports = []
     for count, (name, export) in enumerate(interface.exports):
@@ -230,16 +279,16 @@ def _bundle(b: Builder, number: int, interface: Interface, resources: dict[int, 
                 exports.append(f"(export {quote(name)} (func $f{count}) (func (type $q{count})))")
                 guarded = b.guarded.get((number, name))
                 source = f"$i{number} {quote(name)}" if guarded is None else f'$guard "f{guarded}"'
-                around.append(f"(alias export {source} (func $b{number}-f{count}))")
-                given.append(f'(with "f{count}" (func $b{number}-f{count}))')
+                around.append(f"(alias export {source} (func $b{label}-f{count}))")
+                given.append(f'(with "f{count}" (func $b{label}-f{count}))')
             case _:
                 if isinstance(export, Nominal):
                     exports.append(f"(export $x{count} {quote(name)} (type {imported.named[export]}))")
                     exported.named[export] = f"$x{count}"
                 else:
                     exports.append(f"(type $y{count} {exported.body(export)}) (export {quote(name)} (type $y{count}))")
-    shim = f"(component $s{number}\n  " + "\n  ".join(lines + exports) + ")"
-    return "\n".join([shim, *around, f"(instance $b{number} (instantiate $s{number} {' '.join(given)}))"])
+    shim = f"(component $s{label}\n  " + "\n  ".join(lines + exports) + ")"
+    return "\n".join([shim, *around, f"(instance $b{label} (instantiate $s{label} {' '.join(given)}))"])
 
 
 def _host_import(b: Builder, name: str) -> str:
@@ -371,19 +420,21 @@ def _lifted(b: Builder, resources: dict[int, str]) -> list[str]:
     return lines
 
 
-def splice(wrapped: bytes, guest: bytes) -> bytes:
-    """Put the guest's bytes where the outer component holds an empty one."""
+def splice(wrapped: bytes, guests: Sequence[bytes]) -> bytes:
+    """Put the guests' bytes where the outer component holds empty ones, in their order."""
     empty = b"\0asm\x0d\0\1\0"
     out = [wrapped[:8]]
-    found = 0
+    left = list(guests)
     for number, start, body, end in sections(wrapped):
         if number == 4 and wrapped[body:end] == empty:
-            out.append(b"\x04" + _leb(len(guest)) + guest)
-            found += 1
+            if not left:
+                raise Unsupported("there are more places than guests")
+            guest = left.pop(0)
+            out += [b"\x04", _leb(len(guest)), guest]
         else:
             out.append(wrapped[start:end])
-    if found != 1:
-        raise Unsupported(f"the guest has {found} places in its guard")
+    if left:
+        raise Unsupported(f"{len(left)} guests have no place in their guard")
     return b"".join(out)
 
 

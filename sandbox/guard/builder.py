@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 
 from sandbox.guard import types as ty
@@ -50,7 +50,8 @@ HOST: dict[str, ty.Function] = {
         ty.Tuple((ty.U32, ty.STRING, ty.STRING)),
     ),
     "config": ty.Function((), ty.Tuple((ty.U32, ty.U64, ty.STRING))),
-    "seed": ty.Function((), ty.U64),
+    "seed": ty.Function((("owner", ty.U32),), ty.U64),
+    "words": ty.Function((("what", ty.U32),), ty.STRING),
     "exit": ty.Function((("status", ty.U32),), None),
     "socket": ty.Function((("call", ty.U64), ("words", ty.STRING), ("text", ty.STRING)), ty.STRING),
     "secret": ty.Function((), ty.STRING),
@@ -66,9 +67,12 @@ HOST: dict[str, ty.Function] = {
 }
 """What a guard may ask of the host. Text crosses as Latin-1, one character a byte, whatever the bytes are.
 
-``config`` answers the handle limit, the bytes that may be written to files, and one byte of flags a preopen. ``route``
-answers a grant and a path from its root, or, with the highest bit set, the error code to give the guest: then the host
-has recorded the denial. ``route-pair`` does so for two paths below one grant.
+``words`` answers the arguments of a component of a program (twice its number) or its variables (one more): how many
+strings there are, in four bytes, and each behind its length, in four bytes.
+
+``config`` answers the handle limit, the bytes that may be written to files, and one byte of flags a preopen.
+``route`` answers a grant and a path from its root, or, with the highest bit set, the error code to give the guest:
+then the host has recorded the denial. ``route-pair`` does so for two paths below one grant.
 
 Sockets are numbered objects of the worker's. ``socket`` carries out a function of ``wasi:sockets``: its parameters come
 as core values of eight bytes each, a string apart; it answers a zero and the result's bytes as the Canonical ABI lays
@@ -113,9 +117,18 @@ class Emitted:
 
 @dataclass
 class Builder:
+    """Writes the guard functions of one instance of a component: its facet of the guard.
+
+    All but ``imports``, ``shape``, ``owner``, ``instance``, ``guarded`` and ``first`` is shared by the facets of a
+    program: ``facet`` makes another one over the same.
+    """
+
     imports: Imports
     shape: Shape
     kinds: dict[int, Kind]
+    owner: int = 0
+    """The number of its component, which the flags of granted directories name."""
+    instance: int = 0
     interfaces: list[Interface] = field(default_factory=list)
     """The guest's imports, with what the guard adds to them; those past the guest's own are the guard's alone."""
     sites: list[Site] = field(default_factory=list)
@@ -138,7 +151,16 @@ class Builder:
     globals: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.interfaces = list(self.imports.interfaces)
+        self.interfaces = self.interfaces or list(self.imports.interfaces)
+
+    def facet(self, imports: Imports, shape: Shape, owner: int, instance: int) -> Builder:
+        """The builder of another instance's facet of the same guard."""
+        return replace(self, imports=imports, shape=shape, owner=owner, instance=instance, guarded={}, first={})
+
+    def named(self, interface: int) -> str:
+        """The name of an interface as the instance imports it, or as the guard does where that does not."""
+        own = self.imports.interfaces[interface] if interface < len(self.imports.interfaces) else None
+        return own.name if own is not None else self.interfaces[interface].name
 
     def native(self, interface: int, name: str, expected: ty.Function | None = None) -> str:
         """The core name of Wasmtime's ``name``; declared as ``expected`` where the guest does not import it."""
@@ -176,7 +198,7 @@ class Builder:
     def site(self, interface: int, function: str, capability: str, *, address: bool = False) -> int:
         if len(self.sites) >= MAX_SITES:
             raise Unsupported("it imports more functions than any WASI 0.2 world has")
-        self.sites.append(Site(self.interfaces[interface].name, function, capability, address))
+        self.sites.append(Site(self.named(interface), function, capability, address, self.instance))
         return len(self.sites) - 1
 
     def new(self, resource: int) -> str:

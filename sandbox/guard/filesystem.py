@@ -22,6 +22,7 @@ from sandbox.guard.state import (
     GRANTS,
     HARD_LINKS,
     MAX_GRANTS,
+    OWNER,
     PATH_MAX,
     RESULT,
     ROUTED,
@@ -819,6 +820,7 @@ def _get_directories(b: Builder, interface: int, name: str, function: ty.Functio
     (call {native} (i32.const {RESULT}))
     (local.set $count (i32.load (i32.const {RESULT + 4})))
     (if (i32.gt_u (local.get $count) (i32.const {MAX_GRANTS})) (then unreachable))
+    {_own_directories(b, descriptor) if b.shape.program else ""}
     (if (i32.gt_u (i32.add (global.get $open) (local.get $count)) (global.get $handles)) (then
       {b.tell(site)} unreachable))
     (global.set $open (i32.add (global.get $open) (local.get $count)))
@@ -827,14 +829,37 @@ def _get_directories(b: Builder, interface: int, name: str, function: ty.Functio
       (br_if $done (i32.ge_u (local.get $i) (local.get $count)))
       (local.set $slot (call $slot))
       (i32.store offset={SLOT_NATIVE} (local.get $slot) (i32.load {here}))
-      (i32.store offset={SLOT_GRANT} (local.get $slot) (local.get $i))
+      (i32.store offset={SLOT_GRANT} (local.get $slot) (i32.add (local.get $i) (local.get $first)))
       (i32.store offset={SLOT_LENGTH} (local.get $slot) (i32.const 0))
       (i32.store {here} (call {b.new(descriptor)} (local.get $slot)))
       (local.set $i (i32.add (local.get $i) (i32.const 1)))
       (br $next)))
     (i32.const {RESULT})"""
-    locals_ = "$path i32", "$count i32", "$i i32", "$value i32", "$routed i32", "$slot i32"
+    locals_ = "$path i32", "$count i32", "$i i32", "$value i32", "$routed i32", "$slot i32", "$first i32"
     b.emit(interface, name, function, body, locals_)
+
+
+def _own_directories(b: Builder, descriptor: int) -> str:
+    """Text that leaves, of all the directories of a program in the list at ``RESULT``, those of this component.
+
+    They stand next to each other: ``$first`` becomes the number of the first, ``$count`` how many there are.
+    """
+    entry = f"(i32.add (i32.load (i32.const {RESULT})) (i32.mul (local.get $i) (i32.const 12)))"
+    return f"""
+    (local.set $i (i32.const 0)) (local.set $value (i32.const 0))
+    (block $done (loop $next
+      (br_if $done (i32.ge_u (local.get $i) (local.get $count)))
+      (if (i32.eq (i32.shr_u (call $flags_of (local.get $i)) (i32.const {OWNER})) (i32.const {b.owner}))
+        (then
+          (if (i32.eqz (local.get $value)) (then (local.set $first (local.get $i))))
+          (local.set $value (i32.add (local.get $value) (i32.const 1))))
+        (else (call {b.drop(descriptor)} (i32.load {entry}))))
+      (local.set $i (i32.add (local.get $i) (i32.const 1)))
+      (br $next)))
+    (local.set $count (local.get $value))
+    (i32.store (i32.const {RESULT}) (i32.add (i32.load (i32.const {RESULT}))
+      (i32.mul (local.get $first) (i32.const 12))))
+    (i32.store (i32.const {RESULT + 4}) (local.get $count))"""
 
 
 def descriptor_of(interface: Interface) -> int | None:

@@ -54,13 +54,13 @@ def emit(b: Builder, interface: int) -> None:
                 b.emit(interface, name, function, f"{b.tell(site)} unreachable")
                 continue
             told = b.once(site)
-        _helpers(b)
+        number = f"(call {_generator(b)})"
         if known is NUMBER:
-            text = f"{told} (call $random)"
+            text = f"{told} {number}"
         elif known is SEED:
             text = (
-                f"{told} (i64.store (i32.const {RESULT}) (call $random))"
-                f" (i64.store (i32.const {RESULT + 8}) (call $random)) (i32.const {RESULT})"
+                f"{told} (i64.store (i32.const {RESULT}) {number})"
+                f" (i64.store (i32.const {RESULT + 8}) {number}) (i32.const {RESULT})"
             )
         else:
             text = f"""{told}
@@ -72,18 +72,20 @@ def emit(b: Builder, interface: int) -> None:
     (local.set $end (i32.add (local.get $at) (local.get $length)))
     (block $done (loop $next
       (br_if $done (i32.ge_u (local.get $at) (local.get $end)))
-      (i64.store (local.get $at) (call $random))
+      (i64.store (local.get $at) {number})
       (local.set $at (i32.add (local.get $at) (i32.const 8)))
       (br $next)))
     (i32.const {RESULT})"""
         b.emit(interface, name, function, text, ["$at i32", "$end i32", "$length i32"])
 
 
-def _helpers(b: Builder) -> None:
-    seeded = b.shape.random == "seeded"
-    start = f"(global.set $random (call {b.host('seed')}))" if seeded else ""
-    b.globals["random"] = "(global $random (mut i64) (i64.const 0)) (global $random_started (mut i32) (i32.const 0))"
-    b.helpers["random"] = f"""
-  (func $random (result i64) (local $z i64)
-    (if (i32.eqz (global.get $random_started)) (then (global.set $random_started (i32.const 1)) {start}))
-    {SPLITMIX})"""
+def _generator(b: Builder) -> str:
+    """The core name of the instance's own generator."""
+    name = f"$random{b.instance or ''}"
+    start = f"(global.set {name} (call {b.host('seed')} (i32.const {b.owner})))" if b.shape.random == "seeded" else ""
+    b.globals[name] = f"(global {name} (mut i64) (i64.const 0)) (global {name}_started (mut i32) (i32.const 0))"
+    b.helpers[name] = f"""
+  (func {name} (result i64) (local $z i64)
+    (if (i32.eqz (global.get {name}_started)) (then (global.set {name}_started (i32.const 1)) {start}))
+    {SPLITMIX.replace("$random", name)})"""
+    return name

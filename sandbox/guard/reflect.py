@@ -123,9 +123,9 @@ class _Reader:
                     f"it uses a type of kind {type(t).__name__}, which belongs to asynchronous WASI (0.3)"
                 )
 
-    def function(self, f: wasm.FuncType) -> ty.Function:
+    def function(self, f: wasm.FuncType, *, bounded: bool) -> ty.Function:
         result = None if f.result is None else self.type(f.result)
-        if result is not None and ty.layout(result)[0] > MAX_RESULT:
+        if bounded and result is not None and ty.layout(result)[0] > MAX_RESULT:
             raise Unsupported("it imports a function with a larger result than any of WASI 0.2 has")
         return ty.Function(tuple((n, self.type(t)) for n, t in f.params), result)
 
@@ -151,7 +151,8 @@ def reflect(engine: Engine, skeleton: bytes) -> Imports:
             if isinstance(t, wasm.ResourceType):
                 exports.append((export, reader.resource(t, name, export)))
             elif isinstance(t, wasm.FuncType):
-                exports.append((export, reader.function(t)))
+                # What another component serves, the guard has no part in.
+                exports.append((export, reader.function(t, bounded=name.startswith("wasi:"))))
             elif isinstance(t, wasm.ValType):
                 exports.append((export, reader.type(t)))
             else:

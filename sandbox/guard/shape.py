@@ -28,6 +28,13 @@ class Shape:
     """The exports of the component that the caller may call."""
     sockets: bool = False
     """Whether the policy grants something of the network: then the guard owns sockets, streams and pollables."""
+    program: bool = False
+    """Whether the component is one of several: then the guard owns streams and pollables too, since each component has
+    standard streams of its own."""
+
+    @property
+    def owns_streams(self) -> bool:
+        return self.sockets or self.program
 
     def to_data(self) -> dict[str, object]:
         return {name: getattr(self, name) for name in self.__slots__}

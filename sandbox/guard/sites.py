@@ -47,11 +47,16 @@ class Site:
     capability: str
     address: bool = False
     """Whether the raw values that it sends are those of an ``ip-socket-address`` (or an option of one)."""
+    instance: int = 0
+    """The number, in its program, of the instance that calls it."""
 
     def to_data(self) -> list[object]:
-        return [self.interface, self.function, self.capability, self.address]
+        return [self.interface, self.function, self.capability, self.address, self.instance]
 
 
 def site_from_data(data: list[object]) -> Site:
-    interface, function, capability, address = data
-    return Site(str(interface), str(function), str(capability), bool(address))
+    """Raises ``ValueError`` for what ``to_data`` never gives."""
+    interface, function, capability, address, instance = data
+    if type(instance) is not int:
+        raise ValueError("a site names its instance by a number")
+    return Site(str(interface), str(function), str(capability), bool(address), instance)

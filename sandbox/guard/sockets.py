@@ -352,7 +352,7 @@ def check(b: Builder) -> None:
     owned = (Kind.SOCKET, Kind.INPUT_STREAM, Kind.OUTPUT_STREAM, Kind.POLLABLE, Kind.ERROR)
     names = [b.imports.resources[n].name for n, kind in b.kinds.items() if kind in owned]
     twice = {n for n in names if names.count(n) > 1}
-    if b.shape.sockets and twice:
+    if b.shape.owns_streams and twice:
         raise Unsupported(
             f"it imports several types called {min(twice)}, and sockets are granted: a component may then import one"
             " release of WASI only"

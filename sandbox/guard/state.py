@@ -37,6 +37,8 @@ TIMER_SIZE = 16
 
 DECOY, ROUTED, HARD_LINKS = 1, 2, 4
 """Flags of a grant."""
+OWNER = 3
+"""How far the number of the component that it belongs to is shifted in them; the flags of a grant have one byte."""
 
 
 def state_module(destructors: Mapping[int, str], *, tells_drops: bool) -> str:

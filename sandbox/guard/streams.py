@@ -16,7 +16,7 @@ from sandbox.guard.sites import Reason
 from sandbox.guard.state import AUXILIARY, CLEAR, CLEARS, RESULT, SCRATCH
 from sandbox.guard.waits import READABLE, UNSENT, WRITABLE, subscribe, waits_for
 from sandbox.guard.wat import get
-from sandbox.guard.wire import CLOSED, FAILED, PENDING, PERMIT
+from sandbox.guard.wire import CLOSED, FAILED, MAX_OBJECT, PENDING, PERMIT
 
 AMOUNT = {
     "write": "(i64.extend_i32_u (local.get 2))",
@@ -45,15 +45,40 @@ def emit(b: Builder, interface: int) -> None:
         resource, _, method = name.removeprefix("[method]").partition(".")
         if not any(b.kinds[r] in owned for r in mentioned(function)):
             b.pass_through(interface, name)
+        elif b.shape.program and b.owner and name in STANDARD:
+            _standard(b, interface, name, function)
         elif resource == "output-stream" and method in AMOUNT:
             _write(b, interface, name, method, function)
-        elif not b.shape.sockets or not name.startswith("[method]"):
+        elif not b.shape.owns_streams or not name.startswith("[method]"):
             b.forward(interface, name, function)
         elif resource == "error" and method == "to-debug-string":
             _describe(b, interface, name, function)
         else:
             before = _brokered(b, interface, name, resource, method, function)
             b.forward(interface, name, function, before=before, locals_=["$status i32", "$room i64"])
+
+
+STANDARD = ("get-stdin", "get-stdout", "get-stderr")
+
+
+def standard_stream(owner: int, which: int) -> int:
+    """The number that a standard stream of a component of a program has among the worker's objects.
+
+    Wasmtime's own are those of the component that is run, which is number 0.
+    """
+    return MAX_OBJECT - len(STANDARD) * owner - which
+
+
+def _standard(b: Builder, interface: int, name: str, function: ty.Function) -> None:
+    """A standard stream of a component that another one of the program imports: the worker has it."""
+    result = function.result
+    kind = Kind.INPUT_STREAM if name == STANDARD[0] else Kind.OUTPUT_STREAM
+    if function.params or not isinstance(result, ty.Own) or b.kinds[result.resource] is not kind:
+        raise b.unknown(interface, name)
+    rep = standard_stream(b.owner, STANDARD.index(name)) << 2 | BROKERED
+    b.site(interface, name, f"stdio.{name.removeprefix('get-')}")
+    b.host("drop")
+    b.emit(interface, name, function, f"(call {b.new(result.resource)} (i32.const {rep}))")
 
 
 def _check(name: str, function: ty.Function, params: list[ty.Type], ok: ty.Type | None) -> int:
@@ -185,7 +210,7 @@ def _write(b: Builder, interface: int, name: str, method: str, function: ty.Func
         (i32.store8 (i32.const {RESULT}) (i32.const 1)) (i32.store8 (i32.const {at}) (i32.const {CLOSED_CASE}))
         (return (i32.const {RESULT}))"""
     before, locals_ = "", []
-    if b.shape.sockets:
+    if b.shape.owns_streams:
         locals_ = ["$status i32", "$room i64", "$data i32", "$length i32"]
         before = (
             _brokered_splice(b, interface, method, function, at, over)

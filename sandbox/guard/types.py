@@ -6,7 +6,7 @@ structure, as value types do in the component model; resources compare by the nu
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import TypeAlias
@@ -259,6 +259,33 @@ def parameter_positions(f: Function) -> tuple[int, ...]:
 def resources(t: Type) -> frozenset[int]:
     """Every resource that ``t`` mentions."""
     return frozenset(x.resource for x in walk(t) if isinstance(x, (Own, Borrow)))
+
+
+def renumbered(t: Type, numbers: Mapping[int, int]) -> Type:
+    """``t`` with other numbers for its resources."""
+
+    def inner(x: Type | None) -> Type | None:
+        return None if x is None else renumbered(x, numbers)
+
+    match t:
+        case Own(resource):
+            return Own(numbers[resource])
+        case Borrow(resource):
+            return Borrow(numbers[resource])
+        case List(element):
+            return List(renumbered(element, numbers))
+        case Tuple(elements):
+            return Tuple(tuple(renumbered(x, numbers) for x in elements))
+        case Record(fields):
+            return Record(tuple((n, renumbered(x, numbers)) for n, x in fields))
+        case Variant(cs):
+            return Variant(tuple((n, inner(x)) for n, x in cs))
+        case Option(payload):
+            return Option(renumbered(payload, numbers))
+        case Result(ok, error):
+            return Result(inner(ok), inner(error))
+        case _:
+            return t
 
 
 def owned(t: Type) -> frozenset[int]:

@@ -36,5 +36,7 @@ LEAST_PERMIT = 4096
 """What it is at least: a ``blocking-write-and-flush`` may hold as many, by its specification."""
 MAX_OBJECT = (1 << 26) - 1
 """The highest number of a socket or lookup: four bits of a handle's representation say what is meant of it."""
+MAX_OWNERS = 32
+"""Components of a program."""
 MAX_DATAGRAMS = 16
 """Datagrams that one call hands out or takes; WASI leaves it to the host."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,6 +12,7 @@ from sandbox.component import Facts
 from sandbox.host import Machine, Thing, ThingKind
 from sandbox.lint.finding import Region, Related
 from sandbox.lint.lock import Locked
+from sandbox.lint.needs import Needs, needs_of, unserved
 from sandbox.policy.globs import Pattern
 from sandbox.policy.model import ComponentPolicy, Policy
 from sandbox.source import Data, Document, Route
@@ -54,7 +56,12 @@ class HostUse:
     """The number of the grant; ``None`` for the file of a stream."""
     excepted: tuple[Pattern, ...] = ()
     contents: tuple[tuple[str, ThingKind], ...] = ()
-    """What lies in a granted directory and nothing excepts, two levels down, up to a bound; see ``host.contents``."""
+    """What lies in a granted directory and nothing excepts, two levels down, up to a bound; see ``host.contents``.
+
+    Of a directory that is granted more than once (no run takes that) the first time alone.
+    """
+    held: bool = True
+    """Whether there is a directory that the file of a stream is in, or would be made in."""
 
     @property
     def directory(self) -> bool:
@@ -99,10 +106,48 @@ class Case:
         """What is known of the component, or of its locked version where its file is not here."""
         return self.file.facts
 
+    @property
+    def mismatched(self) -> bool:
+        """Whether the component is known, and is another one than the policy pins."""
+        return self.facts is not None and self.component.digest not in (None, self.facts.digest)
+
+    @cached_property
+    def unserved(self) -> tuple[str, ...]:
+        """Why no run takes the component, a sentence each without its subject."""
+        return unserved(self.facts) if self.facts is not None else ()
+
+    @cached_property
+    def needs(self) -> Needs | None:
+        """What the component asks for; ``None`` where it is not known, or could not run whatever were granted."""
+        return needs_of(self.facts) if self.facts is not None and not self.mismatched and not self.unserved else None
+
     @cached_property
     def granted(self) -> tuple[HostUse, ...]:
         """The granted directories."""
         return tuple(use for use in self.uses if use.directory)
+
+    @cached_property
+    def _givers(self) -> dict[str, frozenset[int | None]]:
+        return {}
+
+    @cached_property
+    def _granted_at(self) -> dict[str, list[HostUse]]:
+        at: dict[str, list[HostUse]] = {}
+        for use in self.granted:
+            for own in {use.thing.absolute, use.thing.real}:
+                at.setdefault(own, []).append(use)
+        return at
+
+    def gives(self, use: HostUse, path: str) -> bool:
+        """Whether a granted directory gives what is at an absolute path.
+
+        It does if it is the narrowest grant around that path, which decides, and neither it nor a wider one excepts it.
+        """
+        if path not in self._givers:
+            around = [self._granted_at[above] for above in _upwards(path) if above in self._granted_at]
+            given = all(other.reaches(path) for others in around for other in others)
+            self._givers[path] = frozenset(other.grant for other in around[0]) if around and given else frozenset()
+        return use.grant in self._givers[path]
 
     def route(self, *parts: str | int) -> Route:
         """The route from the policy's root."""
@@ -149,6 +194,14 @@ def region_of(document: Document, route: Route, on: Literal["key", "value"]) -> 
         end = start + len(document.text[start:line_end].rstrip())
     first, last = document.mark_of(start), document.mark_of(end)
     return Region(line=first.line, column=first.column, end_line=last.line, end_column=last.column)
+
+
+def _upwards(path: str) -> Iterator[str]:
+    """An absolute path and the directories above it."""
+    while path != "/":
+        yield path
+        path = os.path.dirname(path)
+    yield path
 
 
 def _below(path: str, directory: str) -> bool:

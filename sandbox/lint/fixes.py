@@ -11,6 +11,9 @@ from collections.abc import Iterable, Sequence
 from sandbox.lint.finding import Edit, Finding, Region
 from sandbox.source import Data, Document, Node, Route, parse
 
+EFFORT = 8 * 1024 * 1024
+"""Characters that are read again to try edits of one text; there are no fixes beyond."""
+
 Edits = tuple[Edit, ...]
 
 
@@ -42,7 +45,7 @@ def replace_value(document: Document, route: Route, written: str, means: Data) -
     if found != route or "\n" in document.text[slice(*node.value)]:
         return None
     start, end = node.value
-    space = " " if start == end and document.text[start - 1 : start] == ":" else ""
+    space = " " if start == end and document.text[start - 1 : start] in (":", "-") else ""
     return _tried(document, [(start, end, space + written)], _with(document.data, route, means))
 
 
@@ -66,17 +69,24 @@ def insert_key(document: Document, route: Route, key: str, written: str, means: 
     return _tried(document, [_below(document.text, node, f"{indent}{key}: {written}")], expected)
 
 
+def append_items(document: Document, route: Route, items: Sequence[tuple[str, Data]]) -> Edits | None:
+    """Add items, each as it is written and what it means, at the end of the list at ``route``."""
+    found, node = document.nearest(route)
+    before = _at(document.data, route) if found == route else None
+    if not isinstance(before, list) or not items:
+        return None
+    expected = _with(document.data, route, [*before, *(means for _, means in items)])
+    if node.flow:
+        return _tried(document, [_into_flow(node, ", ".join(written for written, _ in items))], expected)
+    indent = " " * (document.mark_of(node.value.start).column - 1)
+    lines = [f"{indent}- {written}" for written, _ in items]
+    between = "\r\n" if "\r\n" in document.text else "\n"
+    return _tried(document, [_below(document.text, node, between.join(lines))], expected)
+
+
 def append_item(document: Document, route: Route, written: str, means: Data) -> Edits | None:
     """Add an item at the end of the list at ``route``."""
-    found, node = document.nearest(route)
-    if found != route or not isinstance(node.below, list):
-        return None
-    before = _at(document.data, route)
-    expected = _with(document.data, (*route, len(before) if isinstance(before, list) else 0), means)
-    if node.flow:
-        return _tried(document, [_into_flow(node, written)], expected)
-    indent = " " * (document.mark_of(node.value.start).column - 1)
-    return _tried(document, [_below(document.text, node, f"{indent}- {written}")], expected)
+    return append_items(document, route, [(written, means)])
 
 
 def remove(document: Document, route: Route) -> Edits | None:
@@ -109,6 +119,7 @@ def remove(document: Document, route: Route) -> Edits | None:
 
 
 _COLON = re.compile(r"[ \t]*:")
+_COMMENT_ALONE = re.compile(r"^[ \t]*#", re.MULTILINE)
 
 _Piece = tuple[int, int, str]
 """Start, end and the text to put there."""
@@ -121,7 +132,9 @@ def _lines_of(text: str, node: Node) -> _Piece | None:
     if re.fullmatch(r" *- +" if node.key is None else r" *", text[start:begin]) is None:
         return None
     end = text.find("\n", node.value.end)
-    return start, end + 1 if end >= 0 else len(text), ""
+    end = end + 1 if end >= 0 else len(text)
+    # A comment that stands between the lines is kept, and there would be no place for it.
+    return (start, end, "") if _COMMENT_ALONE.search(text, start, end) is None else None
 
 
 def _out_of_flow(parent: Node, node: Node) -> _Piece:
@@ -147,13 +160,16 @@ def _below(text: str, node: Node, line: str) -> _Piece:
     """A new line below the last one of a collection in block style."""
     end = text.find("\n", node.value.end)
     if end < 0:
-        return len(text), len(text), f"\n{line}"
+        return len(text), len(text), f"\r\n{line}" if "\r\n" in text else f"\n{line}"
     carriage = text[end - 1 : end] == "\r"
     return end + 1, end + 1, f"{line}\r\n" if carriage else f"{line}\n"
 
 
 def _tried(document: Document, pieces: Sequence[_Piece], means: Data) -> Edits | None:
-    """The edits, if the edited text says ``means``."""
+    """The edits, if the edited text says ``means``; none either where enough was tried with this text."""
+    if document.effort.spent > EFFORT:
+        return None
+    document.effort.spent += len(document.text)
     edits = tuple(Edit(start=a, end=b, text=text, region=_region(document, a, b)) for a, b, text in pieces)
     after = parse(apply(document.text, edits).encode())
     if not after.readable or after.faults or after.data != means:

@@ -70,7 +70,7 @@ class Linter:
         try:
             text = read_policy_file(path)
         except PolicyError as error:
-            return self._faults(error.faults, None)
+            return tuple(self._fault(fault, [""]) for fault in error.faults)
         return self.text(text, file=path, directory=policy_directory(path))
 
     def text(self, text: bytes, *, file: str, directory: str) -> tuple[Finding, ...]:
@@ -80,7 +80,8 @@ class Linter:
         try:
             policy = policy_of(document, digest=digest, file=file, directory=directory)
         except PolicyError as error:
-            return self._faults(error.faults, document)
+            lines = text.decode("utf-8", "replace").removeprefix("\ufeff").split("\n")
+            return tuple(self._fault(fault, lines) for fault in error.faults)
         cases = [self._case(policy, component, document) for component in policy.components]
         found = [finding for case in cases for finding in self._look_for(case)]
         known = all(case.file.status == "read" for case in cases)
@@ -90,7 +91,7 @@ class Linter:
             last = found[MAX_FINDINGS]
             message = f"{left_out:,} more findings from here on are left out"
             fault = Fault(file=file, line=last.region.line, column=last.region.column, route="", message=message)
-            found = [*found[:MAX_FINDINGS], self._fault(fault, document)]
+            found = [*found[:MAX_FINDINGS], self._fault(fault, document.text.split("\n"))]
         return tuple(found)
 
     def _case(self, policy: Policy, component: ComponentPolicy, document: Document) -> Case:
@@ -140,9 +141,12 @@ class Linter:
 
     def _uses(self, policy: Policy, component: ComponentPolicy) -> Iterator[HostUse]:
         root = ("components", component.name, "grants")
+        listed = set()
         for number, grant in enumerate(component.grants.filesystem):
-            thing = self._look(absolute(grant.host, policy.directory))
+            thing = self._look(self._absolute(grant.host, policy.directory))
             excepted = tuple(map(Pattern.parse, grant.excepted))
+            inside = self._listing(thing.real) if thing.kind == "directory" and thing.real not in listed else ()
+            listed.add(thing.real)
             yield HostUse(
                 route=(*root, "filesystem", number, "host"),
                 written=grant.host,
@@ -152,20 +156,29 @@ class Linter:
                 excepted=excepted,
                 contents=tuple(
                     (path, kind)
-                    for path, kind in (self._listing(thing.real) if thing.kind == "directory" else ())
+                    for path, kind in inside
                     if not any(pattern.after(path.split("/"))[0] for pattern in excepted)
                 ),
             )
         stdio = component.grants.stdio
         for name, stream in (("stdin", stdio.stdin), ("stdout", stdio.stdout), ("stderr", stdio.stderr)):
             if stream is not None and stream.path is not None:
+                path = self._absolute(stream.path, policy.directory)
                 yield HostUse(
                     route=(*root, "stdio", name, "file"),
                     written=stream.path,
-                    thing=self._look(absolute(stream.path, policy.directory)),
+                    thing=self._look(path),
                     writable=name != "stdin",
                     grant=None,
+                    held=self._look(os.path.dirname(path)).kind in ("directory", "unknown"),
                 )
+
+    def _absolute(self, path: str, directory: str) -> str:
+        """``path`` as a policy in ``directory`` means it, on the machine that it is judged for."""
+        at_home = path == "~" or path.startswith("~/")
+        whole = absolute(self._machine.home + path[1:] if at_home else path, directory)
+        # normpath keeps two leading slashes.
+        return f"/{whole.lstrip('/')}"
 
     def _look(self, path: str) -> Thing:
         if path not in self._things:
@@ -177,15 +190,14 @@ class Linter:
             self._contents[directory] = self._list(directory, depth=DEPTH, most=ENTRIES)
         return self._contents[directory]
 
-    def _faults(self, faults: Sequence[Fault], document: Document | None) -> tuple[Finding, ...]:
-        return tuple(self._fault(fault, document) for fault in faults)
-
-    def _fault(self, fault: Fault, document: Document | None) -> Finding:
+    def _fault(self, fault: Fault, lines: Sequence[str]) -> Finding:
         rule = self._rules[rule_of_fault(fault)]
-        text = document.text if document is not None else ""
-        line = (text.split("\n", fault.line)[fault.line - 1 : fault.line] or [""])[0].rstrip("\r")
-        word = _WORD.match(line, fault.column - 1)
-        end = word.end() + 1 if word is not None else fault.column
+        number, column = fault.line, fault.column
+        if number > len(lines):  # where the text ends without a line's end, the parser counts one more
+            number, column = len(lines), len(lines[-1].rstrip("\r")) + 1
+        line = lines[number - 1].rstrip("\r")
+        word = _WORD.match(line, column - 1)
+        end = word.end() + 1 if word is not None else column
         hint = f" (did you mean '{fault.hint}'?)" if fault.hint is not None else ""
         return Finding(
             rule=rule.id,
@@ -193,9 +205,9 @@ class Linter:
             confidence=rule.confidence,
             message=fault.message + hint,
             file=fault.file,
-            region=Region(line=fault.line, column=fault.column, end_line=fault.line, end_column=end),
+            region=Region(line=number, column=column, end_line=number, end_column=end),
             route=fault.route,
-            snippet=line[fault.column - 1 : end - 1],
+            snippet=line[column - 1 : end - 1],
             unjudged=True,
         )
 
@@ -262,7 +274,7 @@ def _finding(rule: Rule, problem: Problem, case: Case) -> Finding:
     return Finding(
         rule=rule.id,
         severity=problem.severity or rule.severity,
-        confidence=rule.confidence,
+        confidence=problem.confidence or rule.confidence,
         message=problem.message,
         file=case.policy.file,
         region=region,

@@ -54,13 +54,15 @@ def mended(linter: Linter, text: bytes, *, file: str, unsafe: bool) -> tuple[byt
         picked = chosen(findings, unsafe=unsafe)
         if not picked:
             break
-        together = _edited(text, picked)
-        if len(picked) > 1 and not _loads(together, file, directory):
-            # Two that each leave something in a list may leave nothing in it together.
-            picked = picked[:1]
-            together = _edited(text, picked)
-        text = together
-        applied += picked
+        # Two that each leave something in a list may leave nothing in it together.
+        for some in (picked, *((finding,) for finding in picked)):
+            edited = _edited(text, some)
+            if _loads(edited, file, directory):
+                break
+        else:
+            break
+        text = edited
+        applied += some
     return text, tuple(applied)
 
 

@@ -34,6 +34,8 @@ class Problem:
     fix: Fix | None = None
     severity: Severity | None = None
     """Where it differs from the rule's."""
+    confidence: Confidence | None = None
+    """The same."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

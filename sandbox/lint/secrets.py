@@ -6,23 +6,14 @@ Each form is told by a prefix and a bounded number of characters, so that search
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 
 _ANYWHERE = frozenset(
     {
-        "APIKEY",
-        "CREDENTIAL",
-        "CREDENTIALS",
-        "CREDS",
-        "MNEMONIC",
-        "PASSPHRASE",
-        "PASSWD",
-        "PASSWORD",
-        "PASSWORDS",
-        "SECRET",
-        "SECRETS",
-        "TOKEN",
+        *("APIKEY", "CREDENTIAL", "CREDENTIALS", "CREDS", "MNEMONIC", "PASSPHRASE", "PASSWD", "PASSWORD", "PASSWORDS"),
+        *("SECRET", "SECRETS", "SSHPASS", "TOKEN"),
     }
 )
 _AT_THE_END = frozenset({"BEARER", "COOKIE", "JWT", "PASS", "PAT", "PRIVATE", "PWD"})
@@ -35,9 +26,10 @@ _OPEN_KEYS = frozenset(
 """Words before ``KEY`` that make it something that anybody may know."""
 _SAID_OF = frozenset(
     {
-        *("ALGORITHM", "COUNT", "DAYS", "DIR", "DIRECTORY", "ENABLED", "ENDPOINT", "EXPIRY", "FILE", "HEADER", "HELPER"),
-        *("HOST", "ISSUER", "LENGTH", "LIMIT", "MODE", "NAME", "PATH", "POLICY", "PORT", "PREFIX", "PROVIDER"),
-        *("REQUIRED", "SECONDS", "SIZE", "SUFFIX", "TIMEOUT", "TTL", "TYPE", "URI", "URL", "USER", "USERNAME", "VERSION"),
+        *("ALGORITHM", "COUNT", "DAYS", "DIR", "DIRECTORY", "ENABLED", "ENDPOINT", "EXPIRY", "FILE", "HEADER"),
+        *("HELPER", "HOST", "ISSUER", "LENGTH", "LIMIT", "MODE", "NAME", "PATH", "POLICY", "PORT", "PREFIX"),
+        *("PROVIDER", "REQUIRED", "SECONDS", "SIZE", "SUFFIX", "TIMEOUT", "TTL", "TYPE", "URI", "URL", "USER"),
+        *("USERNAME", "VERSION"),
     }
 )
 """Last words of names that say something of a secret and hold none: ``TOKEN_URL``, ``PASSWORD_STORE_DIR``."""
@@ -46,9 +38,7 @@ _STORES = frozenset(
     {"AMQP", "DATABASE", "DB", "MONGO", "MONGODB", "MYSQL", "POSTGRES", "POSTGRESQL", "RABBITMQ", "REDIS", "WEBHOOK"}
 )
 """Words before ``URL`` or ``URI`` where these mostly hold a password, or are one."""
-_LEADS = frozenset(
-    {"DOCKER_AUTH_CONFIG", "GPG_AGENT_INFO", "KUBECONFIG", "SSHPASS", "SSH_AGENT_PID", "SSH_AUTH_SOCK", "XAUTHORITY"}
-)
+_LEADS = frozenset({"DOCKER_AUTH_CONFIG", "GPG_AGENT_INFO", "KUBECONFIG", "SSH_AUTH_SOCK", "XAUTHORITY"})
 """Names that no word gives away."""
 
 _FORMS: tuple[tuple[str, str], ...] = (
@@ -92,7 +82,7 @@ def is_secret(name: str) -> bool:
         return True
     if len(words) > 1 and words[-1] in _AT_THE_END:
         return True
-    if any(pair in _PAIRS for pair in zip(words, words[1:], strict=False)):
+    if any(pair in _PAIRS for pair in pairwise(words)):
         return True
     return len(words) > 1 and words[-1] == "KEY" and words[-2] not in _OPEN_KEYS
 

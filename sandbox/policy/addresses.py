@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
+from collections.abc import Iterator
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Literal, TypeAlias
 
 Address: TypeAlias = IPv4Address | IPv6Address
@@ -75,9 +76,11 @@ LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?")
 """A label of a host name in lower case."""
 
 
+_NETWORKS: tuple[tuple[IPv4Network | IPv6Network, Kind], ...] = tuple((ip_network(text), kind) for text, kind in _KINDS)
+
+
 def _ranges(version: int) -> tuple[tuple[int, int, Kind], ...]:
-    networks = ((ip_network(text), kind) for text, kind in _KINDS)
-    return tuple((int(n[0]), int(n[-1]), kind) for n, kind in networks if n.version == version)
+    return tuple((int(n[0]), int(n[-1]), kind) for n, kind in _NETWORKS if n.version == version)
 
 
 _RANGES = {4: _ranges(4), 6: _ranges(6)}
@@ -133,6 +136,31 @@ def embedded(address: Address) -> tuple[IPv4Address, ...]:
 def kind(address: Address) -> Kind:
     """The kind of a canonical address; of one that embeds others, the first that is not public."""
     return next((k for k in map(_own_kind, (*embedded(address), address)) if k != "public"), "public")
+
+
+def parts(network: IPv4Network | IPv6Network) -> Iterator[tuple[IPv4Network | IPv6Network, Kind]]:
+    """The networks of one kind that lie in a network, the last one around the others: ``10.0.0.0/8`` is in
+    ``0.0.0.0/0``, and the rest of that is public.
+
+    What addresses of a network embed does not count: who is inside them must be granted as well. It counts for one
+    address, which is of the kind that ``kind`` says.
+    """
+    if network.num_addresses == 1:
+        yield network, kind(network[0])
+        return
+    for other, what in _NETWORKS:
+        if other.version != network.version:
+            continue
+        if network.subnet_of(other):  # type: ignore[arg-type]
+            yield network, what
+            return
+        if other.subnet_of(network):  # type: ignore[arg-type]
+            yield other, what
+
+
+def kinds(network: IPv4Network | IPv6Network) -> frozenset[Kind]:
+    """The kinds of the addresses in a network; see ``parts``."""
+    return frozenset(what for _, what in parts(network))
 
 
 def _own_kind(address: Address) -> Kind:

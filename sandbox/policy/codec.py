@@ -29,9 +29,10 @@ from sandbox.policy.model import (
     Sockets,
     Stdio,
     Stream,
+    Wire,
 )
 
-FORMAT = 3
+FORMAT = 4
 """Changes whenever the data of a policy changes its shape or meaning."""
 
 _LAST_PORT = 65535
@@ -44,6 +45,7 @@ def policy_to_data(policy: Policy) -> dict[str, Any]:
         "directory": policy.directory,
         "digest": policy.digest,
         "components": [_component_to_data(component) for component in policy.components],
+        "run": policy.run,
         "places": {route: [place.line, place.column] for route, place in policy.places.items()},
     }
     return {"format": FORMAT, "sha256": _digest(data), "policy": data}
@@ -60,12 +62,13 @@ def policy_from_data(data: object) -> Policy:
         raise ValueError("the data is not JSON") from error
     if outer["sha256"] != digest:
         raise ValueError("the data is damaged: its digest differs")
-    record = _record(outer["policy"], "file", "directory", "digest", "components", "places")
+    record = _record(outer["policy"], "file", "directory", "digest", "components", "run", "places")
     return Policy(
         file=_text(record["file"]),
         directory=_text(record["directory"]),
         digest=_text(record["digest"]),
         components=tuple(_component(item) for item in _list(record["components"])),
+        run=_optional_text(record["run"]),
         places={route: _place(place) for route, place in _mapping(record["places"]).items()},
     )
 
@@ -127,6 +130,16 @@ def _component_to_data(component: ComponentPolicy) -> dict[str, Any]:
             "events": limits.events,
         },
         "deterministic": component.deterministic,
+        "imports": [_wire_to_data(wire) for wire in component.imports],
+    }
+
+
+def _wire_to_data(wire: Wire) -> dict[str, Any]:
+    return {
+        "interface": wire.interface,
+        "component": wire.component,
+        "own": wire.own,
+        "only": None if wire.only is None else list(wire.only),
     }
 
 
@@ -154,7 +167,7 @@ def _peer_to_data(peer: Peer) -> dict[str, Any]:
 
 
 def _component(data: object) -> ComponentPolicy:
-    record = _record(data, "name", "source", "digest", "grants", "limits", "deterministic")
+    record = _record(data, "name", "source", "digest", "grants", "limits", "deterministic", "imports")
     return ComponentPolicy(
         name=_text(record["name"]),
         source=_optional_text(record["source"]),
@@ -162,6 +175,20 @@ def _component(data: object) -> ComponentPolicy:
         grants=_grants(record["grants"]),
         limits=_limits(record["limits"]),
         deterministic=_flag(record["deterministic"]),
+        imports=tuple(_wire(item) for item in _list(record["imports"])),
+    )
+
+
+def _wire(data: object) -> Wire:
+    record = _record(data, "interface", "component", "own", "only")
+    only = None if record["only"] is None else _texts(record["only"])
+    if only == ():
+        raise ValueError("a wire has an empty list of functions")
+    return Wire(
+        interface=_text(record["interface"]),
+        component=_text(record["component"]),
+        own=_flag(record["own"]),
+        only=only,
     )
 
 

@@ -9,6 +9,7 @@ from pydantic import ConfigDict, Field
 
 from sandbox.policy import arguments as argument_list
 from sandbox.policy import clocks as clock_modes
+from sandbox.policy import imports as wires
 from sandbox.policy import model
 from sandbox.policy import random as random_source
 from sandbox.policy.arguments import Arguments
@@ -16,7 +17,7 @@ from sandbox.policy.clocks import Clocks
 from sandbox.policy.environment import EnvironmentSection
 from sandbox.policy.filesystem import DirectorySection
 from sandbox.policy.http import Request
-from sandbox.policy.imports import ComponentName, Interface
+from sandbox.policy.imports import AnyImport, ComponentName, Interface, OptionalName
 from sandbox.policy.limits import LimitsSection
 from sandbox.policy.random import Random
 from sandbox.policy.section import HOST_PATH, Flag, Reads, Section, flaw, shown, text_of, wanted
@@ -97,8 +98,8 @@ class ComponentSection(Section):
     deterministic: Flag = Field(
         default=False, description="Whether nothing that the component is given may differ from run to run."
     )
-    imports: dict[Interface, ComponentName] = Field(
-        default={}, description="Interfaces served by other components of this file. Not enforced yet: refused."
+    imports: dict[Interface, AnyImport] = Field(
+        default={}, description="Interfaces that other components of this file serve, and which one does."
     )
 
     def to_value(self, name: str) -> model.ComponentPolicy:
@@ -109,6 +110,7 @@ class ComponentSection(Section):
             grants=model.Grants() if self.grants is None else self.grants.to_value(),
             limits=model.Limits() if self.limits is None else self.limits.to_value(),
             deterministic=self.deterministic,
+            imports=wires.to_value(self.imports),
         )
 
 
@@ -119,6 +121,7 @@ class PolicySection(Section):
 
     version: Version = Field(description="The version of the language.")
     components: dict[ComponentName, ComponentSection] = Field(description="Components by name.", min_length=1)
+    run: OptionalName = Field(default=None, description="The component that runs where none is named.")
 
     def to_value(self) -> tuple[model.ComponentPolicy, ...]:
         return tuple(component.to_value(name) for name, component in self.components.items())

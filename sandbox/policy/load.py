@@ -9,7 +9,7 @@ import hashlib
 import os
 import types
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import ValidationError
@@ -23,6 +23,11 @@ from sandbox.source import Data, Document, Route, parse, render_route
 
 MAX_FAULTS = 200
 """Faults reported at most; the last one then says how many more there are."""
+
+_MAX_MEANT = 200
+"""Names that an unknown one is compared with, at most."""
+_MAX_LINES = 20
+"""Other lines that a fault names at most."""
 
 _NOT_ENFORCED = {
     "http": "http is not enforced yet, so this grant is refused rather than ignored: remove it, "
@@ -57,7 +62,7 @@ def policy_of(document: Document, *, digest: str, file: str, directory: str) -> 
         for finding in later:
             if finding.route not in told:
                 told.add(finding.route)
-                findings.append(finding)
+                findings.append(_with_lines(finding, document))
                 places.append(document.mark(finding.route))
     if findings or section is None:
         raise PolicyError(_faults(findings, places, file))
@@ -66,6 +71,7 @@ def policy_of(document: Document, *, digest: str, file: str, directory: str) -> 
         directory=directory,
         digest=digest,
         components=section.to_value(),
+        run=section.run,
         places=_places(document),
     )
 
@@ -84,7 +90,21 @@ class _Finding:
     message: str
     hint: str | None = None
     unknown_among: tuple[str, ...] = ()
-    """For an unknown key: the keys that would be known in its place."""
+    """For an unknown key: the keys that would be known in its place; for another unknown name: those there are."""
+    unknown: str | None = None
+    """The name that is unknown, where it is no key."""
+    beside: tuple[Route, ...] = ()
+    """What else it is about."""
+
+
+def _with_lines(finding: _Finding, document: Document) -> _Finding:
+    """``finding``, with the other lines that it is about in its message."""
+    lines = sorted({document.mark(route).line for route in finding.beside} - {document.mark(finding.route).line})
+    if not lines:
+        return finding
+    *others, last = (str(line) for line in lines[:_MAX_LINES])
+    told = f"see lines {', '.join(others)} and {last}" if others else f"see line {last}"
+    return replace(finding, message=f"{finding.message} ({told})")
 
 
 def _faults(findings: list[_Finding], places: list[tuple[int, int]], file: str) -> tuple[Fault, ...]:
@@ -96,7 +116,9 @@ def _faults(findings: list[_Finding], places: list[tuple[int, int]], file: str) 
             column=column,
             route=render_route(finding.route),
             message=finding.message,
-            hint=nearest(finding.route[-1], finding.unknown_among) if finding.unknown_among else finding.hint,
+            hint=nearest(finding.unknown or finding.route[-1], finding.unknown_among[:_MAX_MEANT])
+            if finding.unknown_among
+            else finding.hint,
         )
         for (line, column), _, finding in ordered[:MAX_FAULTS]
     ]
@@ -206,7 +228,10 @@ def _conflicts(data: dict[str, Data]) -> Iterator[_Finding]:
     components = data.get("components")
     if not isinstance(components, dict):
         return
-    names = tuple(components)
+    run, names = data.get("run"), tuple(components)
+    if isinstance(run, str) and run not in names:
+        message = f"{shown(run)} is no component of this policy"
+        yield _Finding(route=("run",), message=message, unknown=run, unknown_among=names)
     for name, component in components.items():
         if not isinstance(component, dict):
             continue
@@ -222,11 +247,16 @@ def _conflicts(data: dict[str, Data]) -> Iterator[_Finding]:
                     yield _Finding(route=(*at, "grants", family, *route), message=message, hint=hint)
             if _says_something(grants.get("http")):
                 yield _Finding(route=(*at, "grants", "http"), message=_NOT_ENFORCED["http"])
-        served = component.get("imports")
-        for route, message, hint in imports.conflicts(name, served, names):
-            yield _Finding(route=(*at, "imports", *route), message=message, hint=hint)
-        if _says_something(served):
+        if "imports" in _NOT_ENFORCED and _says_something(component.get("imports")):
             yield _Finding(route=(*at, "imports"), message=_NOT_ENFORCED["imports"])
+    for misfit in imports.misfits(components):
+        yield _Finding(
+            route=misfit.route,
+            message=misfit.message,
+            unknown=misfit.unknown,
+            unknown_among=() if misfit.unknown is None else names,
+            beside=misfit.beside,
+        )
 
 
 def _says_something(value: Data) -> bool:

@@ -111,7 +111,8 @@ class Peer:
     ports: tuple[int, int]
     """First and last, both included; 1 to 65535."""
     private: bool = False
-    """Whether a name may resolve to an address that is not public."""
+    """Whether a name may resolve to an address that is not public. Beside an address or network: that the author means
+    one that is not public, which changes nothing."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -196,6 +197,19 @@ class Limits:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Wire:
+    """An interface that a component imports, and the component of the same policy that serves it."""
+
+    interface: str
+    """As written: ``bank:payments/auth`` for every version that is imported, or with ``@1.0.0`` for that one."""
+    component: str
+    own: bool = False
+    """Whether the importer has an instance for itself. The wires of one component to another all say the same."""
+    only: tuple[str, ...] | None = None
+    """The functions that may be called, by their names in WIT; ``None``: each one."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class ComponentPolicy:
     name: str
     source: str | None = None
@@ -206,6 +220,7 @@ class ComponentPolicy:
     limits: Limits = field(default_factory=Limits)
     deterministic: bool = False
     """Whether nothing that it is given may differ from run to run, beside its inputs."""
+    imports: tuple[Wire, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -219,6 +234,8 @@ class Policy:
     digest: str
     """``sha256:...`` of the policy file's bytes."""
     components: tuple[ComponentPolicy, ...]
+    run: str | None = None
+    """The component that runs where the caller names none."""
     places: Mapping[str, Place] = field(default_factory=dict)
     """Route (``components.report.grants.filesystem[0].access``) -> place of its key; values of a list: of the item."""
 

@@ -10,6 +10,7 @@ from pydantic import ConfigDict, Field, Tag
 from pydantic_core import PydanticCustomError
 
 from sandbox.policy import model
+from sandbox.policy.addresses import kinds
 from sandbox.policy.hosts import (
     covering,
     is_address,
@@ -82,7 +83,9 @@ class PeerSection(Section):
 
     to: Peer = Field(description="Host and port.")
     private: Flag = Field(
-        default=False, description="Whether the name may resolve to a private, loopback or link-local address."
+        default=False,
+        description="Whether the name may resolve to an address that is not public; beside an address or network that "
+        "is not public, that such a one is meant, which changes nothing.",
     )
 
     def to_value(self) -> model.Peer:
@@ -214,18 +217,24 @@ def _twice(
 
 
 def _private(data: object, route: tuple[str | int, ...], peer: model.Peer) -> Conflicts:
-    """``private`` where the peer is an address, and thereby says itself where it is; and names that need it."""
+    """``private`` where it cannot mean what it says; and names that need it."""
     *above, index = route
     written = _at(data, tuple(above))
     item = written[index] if isinstance(written, list) and isinstance(index, int) else None
-    if network_of(peer.host) is not None:
-        if isinstance(item, dict) and "private" in item:
-            message = "says something about names only: an address is granted as it is written"
-            yield (*route, "private"), message, None
-        return
-    if peer.host.rpartition(".")[2] == "localhost" and not (isinstance(item, dict) and item.get("private") is True):
-        message = f"'{peer.host}' is this machine itself: say so with 'private: true', or write its address"
-        yield route, message, None
+    said = item.get("private") if isinstance(item, dict) else None
+    network = network_of(peer.host)
+    if network is None:
+        if peer.host.rpartition(".")[2] == "localhost" and said is not True:
+            message = f"'{peer.host}' is this machine itself: say so with 'private: true', or write its address"
+            yield route, message, None
+    elif said is False:
+        message = "is about names where it is false: an address is granted as it is written, so leave it out"
+        yield (*route, "private"), message, None
+    elif said is True and "public" in kinds(network):
+        what = "is a public address" if network.num_addresses == 1 else "holds public addresses"
+        host = f"[{peer.host}]" if ":" in peer.host else peer.host
+        message = f"'{host}' {what}: 'private: true' says that one is meant which is not public"
+        yield (*route, "private"), message, None
 
 
 def _ineffective(by: int) -> str:

@@ -26,7 +26,8 @@ def changes_text(changes: Sequence[Change], *, policies: int) -> str:
 def changes_json(changes: Sequence[Change], *, policies: int) -> str:
     """One line of ASCII JSON, its newline included. Nothing in it is shortened, and nothing escaped but by JSON."""
     counts = {kind: sum(change.kind == kind for change in changes) for kind in KINDS}
-    values = {"version": VERSION, "changes": [asdict(change) for change in changes], **counts, "policies": policies}
+    values: dict[str, object] = {"version": VERSION, "changes": [asdict(change) for change in changes]}
+    values |= counts | {"policies": policies}
     return dumps(values, separators=(",", ":"), allow_nan=False).replace("\x7f", "\\u007f") + "\n"
 
 

@@ -107,15 +107,19 @@ def _network(sockets: Sockets) -> Iterator[str]:
     if sockets.dns:
         yield f"looks up {', '.join(sockets.dns)}"
     for denied in sockets.deny:
-        is_name = ":" not in denied.host and "/" not in denied.host and not denied.host.rpartition(".")[2].isdecimal()
-        act = "never goes by the name" if is_name else "never reaches"
+        act = "never goes by the name" if _is_name(denied.host) else "never reaches"
         yield f"{act} {_host(denied.host)}{'' if denied.ports is None else _ports(denied.ports)}"
     if sockets.audit_all:
         yield "what is allowed is recorded as well"
 
 
 def _peer(peer: Peer) -> str:
-    return f"{_host(peer.host)}{_ports(peer.ports)}{', at private addresses too' if peer.private else ''}"
+    private = ", at private addresses too" if peer.private and _is_name(peer.host) else ""
+    return f"{_host(peer.host)}{_ports(peer.ports)}{private}"
+
+
+def _is_name(host: str) -> bool:
+    return ":" not in host and "/" not in host and not host.rpartition(".")[2].isdecimal()
 
 
 def _local(local: Local) -> str:

@@ -56,7 +56,8 @@ def _escaped(character: str) -> str:
 def denials(events: Iterable[Event], *, color: bool, width: int) -> str:
     """What was refused, why, how often, and the YAML that would grant it; then what was allowed, where it is recorded.
 
-    Empty when there is nothing of either.
+    Empty when there is nothing of either. A component in a composition is told of by its path, apart for each of its
+    places; what would grant it is the same for all of them.
 
     ``width`` is in columns. Each line of the result ends with a newline.
     """
@@ -123,12 +124,12 @@ _KINDS: tuple[tuple[EventName, ...], ...] = (("refused",), ("denied", "folded"),
 
 def _headings(events: list[Event]) -> Iterator[tuple[str, list[Event]]]:
     for names in _KINDS:
-        by_component: dict[str, list[Event]] = {}
+        by_place: dict[str, list[Event]] = {}
         for event in events:
             if event.name in names:
-                by_component.setdefault(event.component, []).append(event)
-        for component, chosen in by_component.items():
-            who = "several components" if component == "*" else escape(component)
+                by_place.setdefault(event.path or event.component, []).append(event)
+        for place, chosen in by_place.items():
+            who = "several components" if place == "*" else escape(place)
             total = sum(event.count for event in chosen)
             if names == ("refused",):
                 yield f"sandbox: {who} was not run", chosen

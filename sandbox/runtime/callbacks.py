@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 DENY = 0x8000_0000
 MAX_TEXT = 4096
-ROUTED = 2
-"""The flag of that name in the guard's state."""
+ROUTED, OWNER = 2, 3
+"""Of the guard's state, without the time that importing it takes."""
 SYMBOLIC_LINK, LINK_TARGET, OUT_OF_FILES, WRITES = 10, 11, 15, 0x100
 """Of ``Reason``, without the time that importing it takes."""
 ACCESS, NOT_PERMITTED = 0, 31
@@ -49,18 +49,28 @@ class Callbacks:
         self.sites: list[list[Any]] = []
         self.preopens: list[dict[str, Any]] = []
         self.directories: list[int] = []
-        self.router: Router | None = None
+        self.routers: dict[int, tuple[int, Router]] = {}
+        """The router of each component that has one, behind the number of its first directory."""
         self.configuration: tuple[int, int, str] = (0, 0, "")
-        self.random_seed = 0
+        self.seeds: list[int] = []
+        self.lists: list[tuple[str, str]] = []
+        self.unread: dict[int, list[Any]] = {}
+        """Standard inputs of components of a program that nothing was read from yet, with the sites that gave them."""
+        self.closed_inputs: list[bool] = []
+        """Whether the standard input of each instance is not granted."""
         self.status: int | None = None
         self.trap: str | None = None
         self.notes: dict[tuple[int, str], str] = {}
 
-    def start(self, job: dict[str, Any], sites: list[list[Any]], directories: list[int]) -> None:
+    def start(self, job: dict[str, Any], sites: list[list[Any]], directories: list[int], outputs: list[int]) -> None:
+        """``outputs`` are the ends of the standard output and error of each component of a program but the first."""
         self.sites, self.preopens, self.directories = sites, job["preopens"], directories
-        self.router = None
+        self.routers = {}
+        self.unread = {}
         self.configuration = (job["handles"], job["disk"], job["flags"])
-        self.random_seed = job["seed"]
+        self.seeds = job["seeds"]
+        self.lists = [(_words(own["arguments"]), _words(own["environment"])) for own in job["members"]]
+        self.closed_inputs = [not job["members"][owner]["stdin"] for owner in job["owners"]]
         if job["network"] is not None:
             from sandbox.broker.sockets import Sockets
             from sandbox.runtime.memory import GuardMemory
@@ -69,8 +79,9 @@ class Callbacks:
                 self.memory = GuardMemory()
             self.memory.forget()
             self.network = Sockets(self.channel, job["network"], sites)
-        if any(ord(flags) & ROUTED for flags in job["flags"]):
-            self._router()  # now: a guest may leave no descriptor for what this imports
+            self._standard_streams(job["owners"], outputs)
+        for owner in {ord(flags) >> OWNER for flags in job["flags"] if ord(flags) & ROUTED}:
+            self._router(owner)  # now: a guest may leave no descriptor for what this imports
         self.status = self.trap = None
         self.notes.clear()
 
@@ -85,7 +96,7 @@ class Callbacks:
         self.channel.send("pair", time.time(), self.sites[site], reason, grant, base, path, grant2, base2, path2)
 
     def refused(self, _: object, site: int, text: str, raw: str) -> None:
-        _, function, capability, _ = self.sites[site]
+        _, function, capability = self.sites[site][:3]
         if capability == "http.request" and function == "handle":
             text, raw = self._request(raw).encode("utf-8", "replace").decode("latin-1"), ""
         if capability == "random.secure":
@@ -113,9 +124,10 @@ class Callbacks:
         from sandbox.broker.paths import MUTATES, Place
         from sandbox.guard.sites import Reason
 
-        found = self._router().route(grant, _path(base), _path(path), intent)
+        first, router = self._router(self._owner(grant))
+        found = router.route(grant - first, _path(base), _path(path), intent)
         if isinstance(found, Place):
-            return found.preopen, _bytes(found.path)
+            return found.preopen + first, _bytes(found.path)
         if found.reason is not None:
             writes = int(Reason.WRITES) if intent & MUTATES else 0
             self.denied(None, site, int(found.reason) | writes, grant, base, path)
@@ -129,12 +141,13 @@ class Callbacks:
             return self.link(site, grant, base, path, path2)
         from sandbox.broker.paths import Denial
 
-        found = self._router().rename(grant, _path(base), _path(path), _path(base2), _path(path2), intent)
+        first, router = self._router(self._owner(grant))
+        found = router.rename(grant - first, _path(base), _path(path), _path(base2), _path(path2), intent)
         if isinstance(found, Denial):
             if found.reason is not None:
                 self.denied_pair(None, site, int(found.reason) | WRITES, grant, base, path, grant2, base2, path2)
             return DENY | found.error, "", ""
-        return found[0].preopen, _bytes(found[0].path), _bytes(found[1].path)
+        return found[0].preopen + first, _bytes(found[0].path), _bytes(found[1].path)
 
     def link(self, site: int, grant: int, base: str, path: str, target: str) -> tuple[int, str, str]:
         routed = ord(self.configuration[2][grant]) & ROUTED
@@ -144,21 +157,59 @@ class Callbacks:
         self.channel.send("denied", time.time(), self.sites[site], reason | WRITES, grant, base, path, _text(target))
         return DENY | error, "", ""
 
-    def _router(self) -> Router:
-        if self.router is None:
+    def _owner(self, grant: int) -> int:
+        """The component that a directory is granted to; another one may have been handed it."""
+        return ord(self.configuration[2][grant]) >> OWNER
+
+    def _router(self, owner: int = 0) -> tuple[int, Router]:
+        if owner not in self.routers:
             from sandbox.broker.paths import Router, openat2_works
             from sandbox.plan import preopen_from_data
 
             if not openat2_works():
                 raise UnfitError("this kernel has no openat2 (Linux 5.6), without which the grants cannot be enforced")
-            self.router = Router([preopen_from_data(p) for p in self.preopens], self.directories)
-        return self.router
+            own = [n for n, flags in enumerate(self.configuration[2]) if ord(flags) >> OWNER == owner]
+            router = Router([preopen_from_data(self.preopens[n]) for n in own], [self.directories[n] for n in own])
+            self.routers[owner] = own[0], router
+        return self.routers[owner]
+
+    def _standard_streams(self, owners: list[int], outputs: list[int]) -> None:
+        """Open the standard streams of each component but the first, whose own are Wasmtime's.
+
+        ``owners`` gives the component of each instance.
+        """
+        if not outputs:
+            return
+        import socket
+
+        from sandbox.broker.objects import standard_stream
+        from sandbox.guard.streams import STANDARD
+        from sandbox.guard.streams import standard_stream as numbered
+
+        ends = {}
+        for at, descriptor in enumerate(outputs):
+            owner, which = 1 + at // 2, 1 + at % 2
+            ends[numbered(owner, which)] = socket.socket(fileno=os.dup(descriptor))
+        for row in self.sites:
+            if row[2].startswith("stdio.") and row[1] in STANDARD:
+                which = STANDARD.index(row[1])
+                number = numbered(owners[row[4]], which)
+                if number not in self.network.tcp:
+                    self.network.keep(standard_stream(number, row, ends.pop(number, None)))
+                if which == 0:
+                    self.unread[number] = row
+        for end in ends.values():
+            end.close()
 
     def config(self, _: object) -> tuple[int, int, str]:
         return self.configuration
 
-    def seed(self, _: object) -> int:
-        return self.random_seed
+    def seed(self, _: object, owner: int) -> int:
+        return self.seeds[owner]
+
+    def words(self, _: object, what: int) -> str:
+        """The arguments of a component of a program, or its variables: see ``builder.HOST``."""
+        return self.lists[what >> 1][what & 1]
 
     def exit(self, _: object, status: int) -> None:
         self.status = status & 0xFF
@@ -181,11 +232,19 @@ class Callbacks:
         return int(self.memory.locate(offset))
 
     def receive(self, _: object, stream: int, place: int) -> int:
+        self._first_read(stream & WORD)
         status, size = self.network.receive_into(stream & WORD, stream >> 32, self._place(place))
         return status << 32 | size
 
     def receive_text(self, _: object, stream: int, length: int) -> tuple[int, str]:
+        self._first_read(stream & WORD)
         return self.network.receive(stream & WORD, length, stream >> 32)
+
+    def _first_read(self, number: int) -> None:
+        """Tell of the first use of a standard input that is not granted."""
+        row = self.unread.pop(number, None) if self.unread else None
+        if row is not None and self.closed_inputs[row[4]]:
+            self.channel.send("refused", time.time(), row, "", "")
 
     def send(self, _: object, stream: int, place: int) -> int:
         return self.network.send_from(stream & WORD, stream >> 32, self._place(place))
@@ -228,6 +287,7 @@ class Callbacks:
             "route-pair": self.route_pair,
             "config": self.config,
             "seed": self.seed,
+            "words": self.words,
             "exit": self.exit,
             "socket": self.socket,
             "secret": self.secret,
@@ -241,6 +301,15 @@ class Callbacks:
             "wait": self.wait,
             "drop": self.drop,
         }
+
+
+def _words(strings: list[str]) -> str:
+    """How many strings there are, and each behind its length: as bytes, one a character."""
+    out = [len(strings).to_bytes(4, "little")]
+    for string in strings:
+        data = string.encode("utf-8")
+        out += [len(data).to_bytes(4, "little"), data]
+    return b"".join(out).decode("latin-1")
 
 
 def _text(latin: str) -> str:

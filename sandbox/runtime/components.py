@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from wasmtime import Store
     from wasmtime import component as wasm
 
+    from sandbox.guard.program import Part
+    from sandbox.guard.shape import Shape
+
 
 class Guarded(NamedTuple):
     """A compiled component behind its guard, and the sites that its guard speaks of."""
@@ -63,20 +66,22 @@ class Components:
         except (OSError, ValueError, KeyError, TypeError, WasmtimeError):
             return None
 
-    def compile(self, job: dict[str, Any], data: bytes) -> Guarded:
+    def compile(self, job: dict[str, Any], data: list[bytes]) -> Guarded:
         from wasmtime import WasmtimeError
         from wasmtime import component as wasm
 
         from sandbox.component import ComponentError
-        from sandbox.guard.build import guard
+        from sandbox.guard.build import guard, link
         from sandbox.guard.reflect import Unsupported
-        from sandbox.guard.shape import Shape
         from sandbox.runtime.cache import Cache
 
-        shape = Shape(**{**job["shape"], "exports": tuple(job["shape"]["exports"])})
+        shapes = [_shape(member["shape"]) for member in job["members"]]
         engine = self.engines.engine(Settings.of_job(job))
         try:
-            guarded = guard(engine, data, shape)
+            if job["instances"]:
+                guarded = link(engine, data, [_part(instance, shapes) for instance in job["instances"]])
+            else:
+                guarded = guard(engine, data[0], shapes[0])
             component = wasm.Component(engine, guarded.wasm)
         except (Unsupported, ComponentError) as error:
             raise UnfitError(f"{error}"[:MAX_TEXT]) from None
@@ -106,6 +111,23 @@ class Components:
             return {"how": "refused", "reason": f"its {job['run']} has no function run: func() -> result"}
         result = run(store)
         return {"how": "exited", "status": int(getattr(result, "tag", "ok") != "ok")}
+
+
+def _shape(data: dict[str, Any]) -> Shape:
+    from sandbox.guard.shape import Shape
+
+    return Shape(**{**data, "exports": tuple(data["exports"])})
+
+
+def _part(instance: dict[str, Any], shapes: list[Shape]) -> Part:
+    from sandbox.guard.program import Part, Wire
+
+    member = instance["member"]
+    wires = (
+        Wire(name=link["name"], instance=link["instance"], export=link["export"], only=link["only"])
+        for link in instance["links"]
+    )
+    return Part(component=member, shape=shapes[member], wires=tuple(wires))
 
 
 def _typed_call(call: dict[str, Any], instance: wasm.Instance, store: Store, answer: int) -> Ended:
@@ -151,5 +173,5 @@ def _find(instance: wasm.Instance, store: Store, interface: str | None, name: st
 def _are_sites(data: object) -> bool:
     """Whether ``data`` is what ``Site.to_data`` gives, for each site of a guard."""
     return isinstance(data, list) and all(
-        isinstance(row, list) and [type(x) for x in row] == [str, str, str, bool] for row in data
+        isinstance(row, list) and [type(x) for x in row] == [str, str, str, bool, int] for row in data
     )

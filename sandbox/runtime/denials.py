@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from sandbox.audit.events import Happening
@@ -56,14 +57,41 @@ MAX_LINKS = 40
 """Symbolic links that a path may go through, as the kernel has it."""
 
 
-class Explainer:
-    """Explains the messages of one run."""
+def explainer_of(plan: Plan) -> Explainer:
+    """Explains the messages of one run of ``plan``."""
+    if plan.program is None:
+        return Explainer(plan)
+    preopens: list[Preopen] = []
+    for member in plan.members:
+        first = len(preopens)
+        preopens += [
+            replace(p, inner=tuple((path, number + first) for path, number in p.inner)) for p in member.preopens
+        ]
+    whole = replace(plan, preopens=tuple(preopens))
+    bounds: set[str] = set()
+    members = plan.members
+    each = [Explainer(members[i.member], whole, i.name, bounds) for i in plan.program.instances]
+    return ProgramExplainer(whole, each, [i.member for i in plan.program.instances], bounds)
 
-    def __init__(self, plan: Plan) -> None:
+
+class Explainer:
+    """Explains what one component did."""
+
+    def __init__(
+        self, plan: Plan, program: Plan | None = None, path: str | None = None, bounds: set[str] | None = None
+    ) -> None:
+        """``program`` is the plan of the component that is run, with the directories of all; ``path`` that of this one
+        in it."""
         self.plan = plan
+        self.program = program or plan
+        self.path = path
         self.root = f"components.{plan.component}"
-        self.bounds: set[str] = set()
+        self.bounds: set[str] = set() if bounds is None else bounds
         """Bounds that were reached while the guest went on: ``limits.handles``, ``limits.disk``."""
+
+    def member_of(self, _: Site) -> int:
+        """The number of the component that a site is of."""
+        return 0
 
     def happening(self, message: Sequence[Any]) -> Happening:
         """What ``denied``, ``pair``, ``refused`` or ``bound`` reports.
@@ -78,8 +106,8 @@ class Explainer:
             return self._refused(site, time, message[3], message[4])
         return self._path(site, time, message)
 
-    def stream(self, name: str, time: float | None = None) -> Happening:
-        """The first use of a standard stream that the policy does not grant."""
+    def stream(self, name: str, time: float | None = None, member: int = 0) -> Happening:  # noqa: ARG002
+        """The first use of a standard stream that the policy does not grant; ``member``: of which component."""
         if self.plan.kind == "module":
             function = "fd_read" if name == "stdin" else "fd_write"
             return self._ungranted(Site(MODULE, function, f"stdio.{name}"), time)
@@ -119,11 +147,11 @@ class Explainer:
         site = Site(site.interface, site.function, f"filesystem.{'write' if writes else 'read'}")
         if number == NO_PREOPEN:
             return self._bound(site, time, "disk", None, None)
-        preopen = self.plan.preopens[number]
+        preopen = self.program.preopens[number]
         resource, resolved = _shown(preopen, base, path), _resolved(preopen, base, path)
         if message[0] == "pair":
             other, other_base, other_path = message[7:10]
-            target = self.plan.preopens[other]
+            target = self.program.preopens[other]
             resource = f"{resource} -> {_shown(target, other_base, other_path)}"
             if reason is Reason.UNGRANTED and not preopen.decoy:
                 path, resolved = other_path, None
@@ -154,7 +182,7 @@ class Explainer:
                 why, key, grant = FIXED[reason], "", None
         route = f"{preopen.route}.{key}" if key else preopen.route
         return self._happening(
-            site, time, why, self.plan.line(route), resource=resource, resolved=resolved, grant=grant
+            site, time, why, self.program.line(route), resource=resource, resolved=resolved, grant=grant
         )
 
     def _ungranted_path(self, site: Site, time: float, resource: str, path: str, writes: bool) -> Happening:
@@ -186,7 +214,7 @@ class Explainer:
         inner = {_names(p): to for p, to in preopen.inner}
         for cut in range(len(names), 0, -1):
             if names[:cut] in inner:
-                return self.plan.preopens[inner[names[:cut]]]
+                return self.program.preopens[inner[names[:cut]]]
         return preopen
 
     def _bound(
@@ -199,12 +227,12 @@ class Explainer:
         reason: str | None = None,
     ) -> Happening:
         reasons = {
-            "handles": f"{self.plan.limits.handles} handles are open, which is all that the policy allows",
-            "disk": f"the bytes that may be written to files are used up ({self.plan.limits.disk:,} bytes)",
-            "sockets": f"{self.plan.limits.sockets} sockets are open, which is all that the policy allows",
-            "sent": f"the bytes that may be sent over sockets are used up ({self.plan.limits.sent:,} bytes)",
+            "handles": f"{self.program.limits.handles} handles are open, which is all that the policy allows",
+            "disk": f"the bytes that may be written to files are used up ({self.program.limits.disk:,} bytes)",
+            "sockets": f"{self.program.limits.sockets} sockets are open, which is all that the policy allows",
+            "sent": f"the bytes that may be sent over sockets are used up ({self.program.limits.sent:,} bytes)",
             "received": "the bytes that may be received over sockets are used up"
-            f" ({self.plan.limits.received:,} bytes)",
+            f" ({self.program.limits.received:,} bytes)",
         }
         first = f"limits.{name}" not in self.bounds
         self.bounds.add(f"limits.{name}")
@@ -217,8 +245,9 @@ class Explainer:
             function=site.function,
             resource=resource,
             resolved=resolved,
-            line=self.plan.line(f"{self.root}.limits.{name}"),
+            line=self.program.line(f"components.{self.program.component}.limits.{name}"),
             time=time,
+            path=self.path,
         )
 
     def _bound_of_sockets(self, site: Site, time: float, name: object, resource: object) -> Happening:
@@ -249,7 +278,26 @@ class Explainer:
             line=line,
             grant=grant,
             time=time,
+            path=self.path,
         )
+
+
+class ProgramExplainer(Explainer):
+    """Explains what the components of a program did, each by its own grants."""
+
+    def __init__(self, plan: Plan, each: Sequence[Explainer], members: Sequence[int], bounds: set[str]) -> None:
+        """``each``: of every instance; ``members``: the number of the component of each."""
+        super().__init__(plan, bounds=bounds)
+        self.each, self.members = each, members
+
+    def member_of(self, site: Site) -> int:
+        return self.members[site.instance]
+
+    def happening(self, message: Sequence[Any]) -> Happening:
+        return self.each[site_from_data(message[2]).instance].happening(message)
+
+    def stream(self, name: str, time: float | None = None, member: int = 0) -> Happening:
+        return self.each[self.members.index(member)].stream(name, time)
 
 
 def _text(latin: str) -> str:

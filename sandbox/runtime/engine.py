@@ -5,37 +5,52 @@ from __future__ import annotations
 import functools
 import hashlib
 import os
+from dataclasses import asdict
 from importlib.machinery import PathFinder
 
 from sandbox.guard.shape import Shape
-from sandbox.plan import Plan
+from sandbox.plan import Instance, Plan
 from sandbox.runtime.cache import key
 from sandbox.runtime.engines import Settings
 
 
 def shape_of(plan: Plan) -> Shape:
-    """The shape of the guard that enforces ``plan``."""
-    return Shape(
-        environment=plan.environment is not None,
-        arguments=plan.arguments is not None,
-        wall=plan.wall or "denied",
-        monotonic=plan.monotonic or "denied",
-        random=plan.random,
-        counts_writes=plan.counts_writes,
-        exports=plan.exports,
-        sockets=plan.uses_sockets,
+    """The shape of the guard that enforces ``plan``: of the component that is run, where it is a program's."""
+    return shapes_of(plan)[0]
+
+
+def shapes_of(plan: Plan) -> tuple[Shape, ...]:
+    """The shape of each component's facet of the guard. What types are the guard's is the same for all."""
+    members = plan.members
+    return tuple(
+        Shape(
+            environment=member.environment is not None,
+            arguments=member.arguments is not None,
+            wall=member.wall or "denied",
+            monotonic=member.monotonic or "denied",
+            random=member.random,
+            counts_writes=any(each.counts_writes for each in members),
+            exports=member.exports if number == 0 else (),
+            sockets=any(each.uses_sockets for each in members),
+            program=len(members) > 1,
+        )
+        for number, member in enumerate(members)
     )
 
 
 def settings_of(plan: Plan) -> Settings:
     """The settings of the engine that runs ``plan``."""
-    return Settings(fuel=plan.limits.fuel is not None, deterministic=plan.deterministic)
+    deterministic = any(member.deterministic for member in plan.members)
+    return Settings(fuel=plan.limits.fuel is not None, deterministic=deterministic)
 
 
 def compiled_key(plan: Plan) -> str:
     """The name, in the cache, of ``plan``'s component compiled behind its guard, or of its module compiled as it is."""
     if plan.kind == "module":
         return _module_key(plan.digest, settings_of(plan))
+    if plan.program is not None:
+        digests = tuple(member.digest for member in plan.members)
+        return _program_key(digests, shapes_of(plan), plan.program.instances, settings_of(plan))
     return _compiled_key(plan.digest, shape_of(plan), settings_of(plan))
 
 
@@ -54,6 +69,15 @@ def shims_key(settings: Settings) -> str:
 @functools.lru_cache(maxsize=256)
 def _compiled_key(digest: str, shape: Shape, settings: Settings) -> str:
     return key("compiled", digest, shape.to_data(), settings, library(), generator(), processor())
+
+
+@functools.lru_cache(maxsize=256)
+def _program_key(
+    digests: tuple[str, ...], shapes: tuple[Shape, ...], instances: tuple[Instance, ...], settings: Settings
+) -> str:
+    shaped = [shape.to_data() for shape in shapes]
+    wired = [asdict(instance) for instance in instances]
+    return key("program", digests, shaped, wired, settings, library(), generator(), processor())
 
 
 @functools.cache

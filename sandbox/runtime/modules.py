@@ -154,9 +154,9 @@ class Modules:
             return None
         return guest
 
-    def compile(self, job: dict[str, Any], data: bytes) -> Guest:
+    def compile(self, job: dict[str, Any], data: list[bytes]) -> Guest:
         """Compile what the cache does not hold. Raises ``UnfitError``."""
-        guest = self._cached_guest(job) or self._compile_guest(job, data)
+        guest = self._cached_guest(job) or self._compile_guest(job, data[0])
         if guest.imports and not self._cached_shims(job):
             self._compile_shims(job)
         return guest

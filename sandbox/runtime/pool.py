@@ -176,10 +176,10 @@ class Sandbox:
     ) -> Outcome:
         """Run a component's ``wasi:cli/run``.
 
-        ``component`` may be left out where the policy has one. ``source`` is a component's file to run in place of the
-        one that the policy names; a ``digest`` in the policy holds for it too. ``stdin`` is what the component reads
-        where the policy says ``stdin: inherit``. Raises ``UsageError``, ``ComponentError`` or ``PlanError`` where
-        nothing is run; how a run ended is always an ``Outcome``.
+        ``component`` may be left out where the policy has one, or says which it runs. ``source`` is a component's file
+        to run in place of the one that the policy names; a ``digest`` in the policy holds for it too. ``stdin`` is what
+        the component reads where the policy says ``stdin: inherit``. Raises ``UsageError``, ``ComponentError`` or
+        ``PlanError`` where nothing is run; how a run ended is always an ``Outcome``.
         """
         started = time.monotonic()
         plan = self._plan(component, source, arguments)

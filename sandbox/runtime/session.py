@@ -97,7 +97,9 @@ _recent: dict[str, tuple[list[int], Facts]] = {}
 
 
 def choose(policy: Policy, name: str | None) -> ComponentPolicy:
-    """The component of ``policy`` to run: the one named, or the only one. Raises ``UsageError``."""
+    """The component of ``policy`` to run: the one named, else its ``run``, or the only one. Raises ``UsageError``."""
+    if name is None:
+        name = policy.run
     if name is None:
         if len(policy.components) == 1:
             return policy.components[0]
@@ -131,8 +133,41 @@ def plan_of(
     """The plan of one run. Raises ``UsageError``, ``ComponentError`` or ``PlanError``."""
     file = source_of(policy, component, source)
     facts = cached_facts(file, cache)
+    if component.imports:
+        return _program_of(policy, component, cache, facts, file, arguments, writes)
     host = read_host(component, policy.directory, cache.directory, policy=policy.file, source=file)
     return make_plan(policy, component, facts, host, arguments, writes)
+
+
+def _program_of(
+    policy: Policy,
+    component: ComponentPolicy,
+    cache: Cache,
+    facts: Facts,
+    file: str,
+    arguments: Sequence[str] | None,
+    writes: Sequence[tuple[str, str]],
+) -> Plan:
+    """The plan of a component with those that it imports from."""
+    from sandbox.policy.wiring import reach
+    from sandbox.program import make_program
+
+    members = [c for name in reach(policy, component.name) for c in policy.components if c.name == name]
+    files = {c.name: file if c.name == component.name else source_of(policy, c, None) for c in members}
+    known = {c.name: facts if c.name == component.name else cached_facts(files[c.name], cache) for c in members}
+    loose = {f"component {c.name}": files[c.name] for c in members if c.digest is None}
+    hosts = {}
+    for member in members:
+        others = {what: path for what, path in loose.items() if what != f"component {member.name}"}
+        hosts[member.name] = read_host(
+            member,
+            policy.directory,
+            cache.directory,
+            policy=policy.file,
+            source=files[member.name],
+            others=others if member.grants.filesystem else None,
+        )
+    return make_program(policy, component.name, known, hosts, arguments, writes)
 
 
 def written_to(sink: Sink | None) -> list[tuple[str, str]]:
@@ -149,7 +184,8 @@ def check_streams(plan: Plan, sink: Sink | None) -> None:
     if not isinstance(descriptor, int):
         return
     trail = os.fstat(descriptor)
-    for name, stream, number in (("standard output", plan.stdout, 1), ("standard error", plan.stderr, 2)):
+    streams = [s for m in plan.members for s in (("standard output", m.stdout, 1), ("standard error", m.stderr, 2))]
+    for name, stream, number in streams:
         if stream.mode != "inherit":
             continue
         try:
@@ -225,7 +261,7 @@ def execute(
         run=new_run(),
         policy=plan.policy,
         policy_digest=plan.policy_digest,
-        digests={plan.component: plan.digest},
+        digests={member.component: member.digest for member in plan.members},
         limit=plan.limits.events,
         limit_line=plan.line(f"components.{plan.component}.limits.events"),
         sink=sink,

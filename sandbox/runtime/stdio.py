@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import select
+import socket
 import stat
 
 from sandbox.plan import StreamPlan
@@ -44,8 +45,11 @@ def _open_file(path: str, flags: int) -> int:
 class Output:
     """One output stream on its way from the guest, through a pipe, to where the policy sends it."""
 
-    def __init__(self, name: str, stream: StreamPlan, descriptor: int) -> None:
-        """``descriptor`` is this process's own stream, for ``inherit``. Raises ``OSError``."""
+    def __init__(self, name: str, stream: StreamPlan, descriptor: int, member: int = 0) -> None:
+        """``descriptor`` is this process's own stream, for ``inherit``; ``member`` is the number of the component whose
+        stream it is in its program. Raises ``OSError``.
+        """
+        self.member = member
         self.name, self.mode, self.granted = name, stream.mode, stream.granted
         self.captured = bytearray()
         self.pending = bytearray()
@@ -62,10 +66,17 @@ class Output:
             self.target = _open_file(stream.path, os.O_WRONLY | os.O_CREAT)
             self.owned = True
             os.ftruncate(self.target, 0)
-        self.source, self.write_end = os.pipe2(os.O_CLOEXEC)
         self.open = True
+        if member:
+            # The worker writes it as it does a connection's data.
+            mine, theirs = socket.socketpair()
+            mine.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, PIPE)
+            theirs.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, PIPE)
+            self.source, self.write_end = mine.detach(), theirs.detach()
+        else:
+            self.source, self.write_end = os.pipe2(os.O_CLOEXEC)
+            _widen(self.source)
         os.set_blocking(self.source, False)
-        _widen(self.source)
 
     def _inherit(self, descriptor: int) -> None:
         """Write to this process's own stream. It is shared with others, so it stays in blocking mode."""

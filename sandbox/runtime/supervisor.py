@@ -15,23 +15,25 @@ import socket
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from sandbox.audit.events import Happening
 from sandbox.audit.trail import Trail
 from sandbox.guard.sites import site_from_data
-from sandbox.guard.state import DECOY, HARD_LINKS, ROUTED
+from sandbox.guard.state import DECOY, HARD_LINKS, OWNER, ROUTED
 from sandbox.plan import Plan
+from sandbox.policy.model import Sockets
 from sandbox.runtime.cache import Cache
-from sandbox.runtime.denials import Explainer
-from sandbox.runtime.engine import compiled_key, settings_of, shape_of, shims_key
+from sandbox.runtime.denials import explainer_of
+from sandbox.runtime.engine import compiled_key, settings_of, shape_of, shapes_of, shims_key
 from sandbox.runtime.outcome import How, Outcome, Status, Usage
 from sandbox.runtime.process import WorkerProcess, written
 from sandbox.runtime.stdio import PENDING, Output, open_input
 
 if TYPE_CHECKING:
     from sandbox.broker.network import Broker
+    from sandbox.guard.shape import Shape
 
 LAST_WORDS = 5.0
 """Seconds that a reader of the guest's output gets to take what is left of it once the deadline has passed."""
@@ -130,6 +132,23 @@ def _families() -> list[int]:
     return found
 
 
+def _with_sockets(plan: Plan) -> Plan:
+    """The plan, where nothing of the network is granted with a family that says so: all is refused by it."""
+    return plan if plan.sockets is not None else replace(plan, sockets=Sockets())
+
+
+def _member(plan: Plan, shape: Shape) -> dict[str, Any]:
+    """What a job has of each component."""
+    return {
+        "source": plan.source,
+        "digest": plan.digest,
+        "shape": shape.to_data(),
+        "arguments": plan.arguments or [],
+        "environment": [text for pair in plan.environment or () for text in pair],
+        "stdin": plan.stdin.granted,
+    }
+
+
 JOBS = 256
 _jobs: dict[int, tuple[Plan, str, bytes]] = {}
 """What is the same in every job of a plan, by the plan's identity; the plan is kept along, so that it stays one."""
@@ -140,16 +159,19 @@ class Supervisor:
 
     def __init__(self, plan: Plan, worker: WorkerProcess, cache: Cache, trail: Trail, request: Request) -> None:
         self.plan, self.worker, self.cache, self.trail, self.request = plan, worker, cache, trail, request
-        self.explainer = Explainer(plan)
+        self.explainer = explainer_of(plan)
         self.outputs: list[Output] = []
         self.expires = request.started + plan.limits.deadline
         self.phase: Literal["starting", "compiling", "running"] = "starting"
         self.reusable = False
         self.concluded = False
-        self.told: set[str] = set()
+        self.told: set[tuple[int, str]] = set()
         self.stdin: int | None = None
         self.answer: int | None = None
-        self.broker: Broker | None = None
+        self.brokers: dict[int, Broker] = {}
+        """By component of a program."""
+        self.homes: dict[int, Broker] = {}
+        """Which of them knows a socket: the one of the component that was the first to do something with it."""
         self.answers: deque[tuple[bytes, list[int]]] = deque()
         """Answers that the worker has no room for yet, with descriptors of their own."""
         self.waiting = 0
@@ -183,6 +205,7 @@ class Supervisor:
         if self.request.call is not None:
             self.answer = os.memfd_create("answer", os.MFD_CLOEXEC)
             descriptors.append(self.answer)
+        descriptors += [output.write_end for output in self.outputs if output.member]
         try:
             self.worker.send(self._job(), descriptors)
         except (BrokenPipeError, ConnectionResetError):
@@ -191,11 +214,12 @@ class Supervisor:
             for output in self.outputs:
                 output.close_write_end()  # the worker has its own: its death is then the end of the output
         self.phase = "running"
-        if self.plan.uses_sockets:
+        if any(member.uses_sockets for member in self.plan.members):
             # Not before: the guest starts meanwhile.
             from sandbox.broker.network import Broker
 
-            self.broker = Broker(self.plan, self._record, self._reply)
+            for number, member in enumerate(self.plan.members):
+                self.brokers[number] = Broker(_with_sockets(member), self._record, self._reply)
         if self.request.meanwhile is not None:
             self.request.meanwhile()
         return self._attend()
@@ -225,9 +249,10 @@ class Supervisor:
         self.trail.close(self._ended(f"the run was interrupted ({type(interruption).__name__})", status))
 
     def _close_broker(self) -> None:
-        """Nothing is answered any more; the sockets that are still with the broker are closed."""
-        broker, self.broker = self.broker, None
-        if broker is not None:
+        """Nothing is answered any more; the sockets that are still with the brokers are closed."""
+        brokers, self.brokers = self.brokers, {}
+        self.homes.clear()
+        for broker in brokers.values():
             broker.close()
             self.explainer.bounds |= broker.bounds
         while self.answers:
@@ -262,17 +287,20 @@ class Supervisor:
         """What is the same in every job of a plan."""
         plan, limits = self.plan, self.plan.limits
         flags = (
-            (DECOY if p.decoy else 0) | (ROUTED if p.routed else 0) | (HARD_LINKS if p.hard_links else 0)
-            for p in plan.preopens
+            (DECOY if p.decoy else 0) | (ROUTED if p.routed else 0) | (HARD_LINKS if p.hard_links else 0) | n << OWNER
+            for n, member in enumerate(plan.members)
+            for p in member.preopens
         )
+        instances = plan.program.instances if plan.program is not None else ()
         shape = shape_of(plan)
+        members = zip(plan.members, shapes_of(plan), strict=True)
         return {
             "key": compiled_key(plan),
             "cache": self.cache.directory,
-            "source": plan.source,
-            "digest": plan.digest,
             "kind": plan.kind,
-            "shape": shape.to_data(),
+            "members": [_member(member, of) for member, of in members],
+            "instances": [asdict(instance) for instance in instances],
+            "owners": [instance.member for instance in instances] or [0],
             "shims": shims_key(settings_of(plan)) if plan.kind == "module" else None,
             "wall": shape.wall,
             "monotonic": shape.monotonic,
@@ -280,30 +308,33 @@ class Supervisor:
             "counts_writes": shape.counts_writes,
             "initialize": plan.initialize,
             "decoy": decoy,
-            "preopens": [{name: getattr(p, name) for name in p.__slots__} for p in plan.preopens],
+            "preopens": [
+                {name: getattr(p, name) for name in p.__slots__} for member in plan.members for p in member.preopens
+            ],
             "flags": "".join(map(chr, flags)),
             "environment": plan.environment,
             "arguments": plan.arguments,
             "memory": limits.memory,
             "fuel": limits.fuel,
-            "deterministic": plan.deterministic,
+            "deterministic": settings_of(plan).deterministic,
             "handles": limits.handles,
             "disk": limits.disk,
             "seed": plan.seed,
+            "seeds": [member.seed for member in plan.members],
             "network": self._network(),
             "run": plan.run,
         }
 
     def _network(self) -> dict[str, Any] | None:
-        sockets, limits = self.plan.sockets, self.plan.limits
-        if sockets is None or not self.plan.uses_sockets:
+        limits, granted = self.plan.limits, [m.sockets for m in self.plan.members if m.uses_sockets]
+        if not granted and self.plan.program is None:
             return None
         return {
-            "families": _families(),
+            "families": _families() if granted else [],
             "sockets": limits.sockets,
             "sent": limits.sent,
             "received": limits.received,
-            "judge_peers": bool(sockets.deny) or sockets.audit_all,
+            "judge_peers": any(sockets.deny or sockets.audit_all for sockets in granted if sockets is not None),
         }
 
     def _stdin_mode(self) -> Literal["closed", "inherit", "empty", "given"]:
@@ -318,9 +349,10 @@ class Supervisor:
         """The file descriptors that the worker gets as standard input, output and error."""
         plan = self.plan
         self.stdin = open_input(plan.stdin, self.request.stdin)
-        for name, stream, descriptor in (("stdout", plan.stdout, 1), ("stderr", plan.stderr, 2)):
-            self.outputs.append(Output(name, stream, descriptor))
-        return [self.stdin, *(output.write_end for output in self.outputs)]
+        for number, member in enumerate(plan.members):
+            for name, stream, descriptor in (("stdout", member.stdout, 1), ("stderr", member.stderr, 2)):
+                self.outputs.append(Output(name, stream, descriptor, number))
+        return [self.stdin, *(output.write_end for output in self.outputs if not output.member)]
 
     # Watching the worker.
 
@@ -334,14 +366,14 @@ class Supervisor:
             poll = select.poll()
             poll.register(messages, select.POLLIN | (select.POLLOUT if self.answers else 0))
             self._watch(poll)
-            if self.broker is not None:
-                self.broker.watch(poll)
-                patience = self.broker.patience()
+            for broker in self.brokers.values():
+                broker.watch(poll)
+                patience = broker.patience()
                 left = left if patience is None else min(left, patience)
             ready = dict(poll.poll(int(left * 1000) + 1))
             end = self._move(ready)
-            if end is None and self.broker is not None:
-                end = self._serve(self.broker, ready)
+            if end is None and self.brokers:
+                end = self._serve(ready)
             # One message at a time: a worker that sends them in floods does not keep all else waiting.
             if end is None and ready.get(messages, 0) & ~select.POLLOUT:
                 end = self._message()
@@ -357,9 +389,10 @@ class Supervisor:
         for output in self.outputs:
             if output.readable(ready):
                 within = output.read(self.plan.limits.output - sum(o.count for o in self.outputs))
-                if output.used and not output.granted and output.name not in self.told:
-                    self.told.add(output.name)
-                    self.trail.record(self.explainer.stream(output.name, time.time()))
+                used = output.member, output.name
+                if output.used and not output.granted and used not in self.told:
+                    self.told.add(used)
+                    self.trail.record(self.explainer.stream(output.name, time.time(), output.member))
                 if not within:
                     for other in self.outputs:
                         other.stop()
@@ -368,9 +401,10 @@ class Supervisor:
                 output.write()
         return None
 
-    def _serve(self, broker: Broker, ready: dict[int, int]) -> End | None:
-        """Go on with what the broker waits for; the end of a run whose worker takes no answers."""
-        broker.handle(ready)
+    def _serve(self, ready: dict[int, int]) -> End | None:
+        """Go on with what the brokers wait for; the end of a run whose worker takes no answers."""
+        for broker in self.brokers.values():
+            broker.handle(ready)
         while self.answers and self.worker.answer(*self.answers[0]):
             for descriptor in self.answers.popleft()[1]:
                 os.close(descriptor)
@@ -434,10 +468,17 @@ class Supervisor:
         return End("failed", str(message[1]))
 
     def _request(self, message: list[Any]) -> None:
-        if self.broker is None:
+        if not self.brokers:
             raise ValueError("the policy grants no sockets")
-        _, when, site, number, op, args = message
-        self.broker.request(when, site_from_data(site), number, op, args)
+        _, when, data, number, op, args = message
+        site, thing = site_from_data(data), args["object"]
+        # Who was handed a socket by another component can do with it what that one may.
+        broker = self.homes.get(thing)
+        if broker is None:
+            broker = self.homes[thing] = self.brokers[self.explainer.member_of(site)]
+        broker.request(when, site, number, op, args)
+        if op == "closed":
+            del self.homes[thing]
 
     def _reported(self, report: dict[str, Any]) -> End:
         _check_report(report)
@@ -587,7 +628,7 @@ class Supervisor:
         reason = ": ".join(part for part in (ending, end.reason) if part)
         self.concluded = True
         events = self.trail.close(self._ended(reason, status))
-        captured = {o.name: bytes(o.captured) for o in self.outputs if o.mode == "capture"}
+        captured = {o.name: bytes(o.captured) for o in self.outputs if o.mode == "capture" and not o.member}
         return Outcome(
             how=end.how,
             exit_status=status,

@@ -39,6 +39,9 @@ HOST_FILES = 96
 """File descriptors that the worker itself may need."""
 PASSING_FILES = 8
 """File descriptors of sockets that are being handed over, or refused, beside those that a guest may have open."""
+OWN_STREAMS = 3
+"""Descriptors of standard streams that a job comes with for the component that is run. What a call answers goes to one
+more; those of a program's other components follow, output and error of each."""
 KEPT = 16
 """Compiled guests that a worker keeps from one run to the next: each holds a file descriptor of its ``HOST_FILES``."""
 
@@ -52,8 +55,8 @@ class Kind(Protocol):
     def cached(self, job: dict[str, Any]) -> Any | None:
         """What the cache holds, unless it is damaged or was cut short."""
 
-    def compile(self, job: dict[str, Any], data: bytes) -> Any:
-        """Compile the file's bytes and keep what comes of it. Raises ``UnfitError``."""
+    def compile(self, job: dict[str, Any], data: list[bytes]) -> Any:
+        """Compile the bytes of the files, one for each component, and keep what comes of it. Raises ``UnfitError``."""
 
     def prepare(self, settings: Settings) -> None:
         """Make what a run needs and its guest is not charged with."""
@@ -115,14 +118,17 @@ class Worker:
         from hashlib import sha256
 
         _bound(resource.RLIMIT_DATA, self.process.data() + COMPILE_MEMORY)
-        try:
-            with open(job["source"], "rb") as file:
-                data = file.read()
-        except OSError as error:
-            raise UnfitError(f"the {job['kind']} cannot be read: {error.strerror}") from None
-        if "sha256:" + sha256(data).hexdigest() != job["digest"]:
-            raise UnfitError(f"the {job['kind']} changed while it was being read")
-        return kind.compile(job, data)
+        found = []
+        for member in job["members"]:
+            try:
+                with open(member["source"], "rb") as file:
+                    data = file.read()
+            except OSError as error:
+                raise UnfitError(f"the {job['kind']} cannot be read: {error.strerror}") from None
+            if "sha256:" + sha256(data).hexdigest() != member["digest"]:
+                raise UnfitError(f"the {job['kind']} changed while it was being read")
+            found.append(data)
+        return kind.compile(job, found)
 
     def run(self, job: dict[str, Any], streams: list[int]) -> None:
         """Run a job's guest. Answers ``ended``, ``unfit`` or ``broken``; denials go before."""
@@ -157,7 +163,7 @@ class Worker:
     ) -> dict[str, Any]:
         from wasmtime import Store, WasiConfig
 
-        self.callbacks.start(job, loaded.sites, directories)
+        self.callbacks.start(job, loaded.sites, directories, streams[OWN_STREAMS + (job["call"] is not None) :])
         fuel, memory, settings = job["fuel"], job["memory"], Settings.of_job(job)
         kind.prepare(settings)
         threads = self._ready_threads()
@@ -207,7 +213,7 @@ class Worker:
         try:
             instance = kind.instantiate(job, store, loaded)
             started = True
-            return kind.call(job, store, instance, streams[3] if job["call"] is not None else -1)
+            return kind.call(job, store, instance, streams[OWN_STREAMS] if job["call"] is not None else -1)
         except UnfitError as error:
             return {"how": "refused", "reason": str(error)}
         except (WasmtimeError, Trap) as error:
@@ -268,7 +274,8 @@ class Self:
 
 def _socket_files(job: dict[str, Any]) -> int:
     network = job["network"]
-    return 0 if network is None else int(network["sockets"]) + PASSING_FILES
+    others = 4 * (len(job["members"]) - 1)
+    return others if network is None else others + int(network["sockets"]) + PASSING_FILES
 
 
 def _bound(what: int, soft: int) -> None:

@@ -65,7 +65,7 @@ def test_events_are_read_in_their_order() -> None:
         (b'{"version":"\n"}', "not JSON: Invalid control character at at column 13"),
         ('{"é":1}'.encode(), "not ASCII"),
         ('{"é":1}', "not ASCII"),
-        (b"x" * (LINE_BYTES + 1), "longer than 262144 bytes"),
+        (b"x" * (LINE_BYTES + 1), "longer than 311296 bytes"),
         (a_line(extra="\x1b"), "'extra': no field of this format"),
         (a_line(version=2), "version: not between 1 and 1"),
         (a_line(version=True), "version: not an integer"),
@@ -74,6 +74,8 @@ def test_events_are_read_in_their_order() -> None:
         (a_line(sequence="1"), "sequence: not an integer"),
         (a_line(component=[1]), "component: not a string"),
         (a_line(component="c" * 257), "component: longer than 256 characters"),
+        (a_line(component_path=["app"]), "component_path: not a string"),
+        (a_line(component_path="c" * 4097), "component_path: longer than 4096 characters"),
         (a_line(resource="\ud800"), "resource: holds a lone surrogate"),
         (a_line(event_name="granted"), "event_name: not of the form denied|allowed|limit|folded|refused|ended"),
         (a_line(event_name="allowed"), "decision: not allow, as it is for allowed"),
@@ -124,9 +126,20 @@ def test_a_file_without_an_end_of_line_is_not_read_whole() -> None:
             return len(view)
 
     endless = Endless()
-    with pytest.raises(TrailError, match=r"\Aline 1: longer than 262144 bytes\Z"):
+    with pytest.raises(TrailError, match=r"\Aline 1: longer than 311296 bytes\Z"):
         next(read_trail(lines_of(io.BufferedReader(endless))))
     assert endless.served < 2 * LINE_BYTES
+
+
+def test_a_path_in_a_composition_is_read_back() -> None:
+    """A line may say where its component was; one that does not, as none did before, is of a component alone."""
+    composed = replace(DENIED, path="app>ledger>report")
+    lines = [json.dumps(record(event)) for event in (composed, DENIED)]
+    assert list(read_trail(lines)) == [composed, DENIED]
+    values = [json.loads(line) for line in lines]
+    assert [SCHEMA.is_valid(value) for value in values] == [True, True]
+    assert values[0] == values[1] | {"component_path": "app>ledger>report"}
+    assert DENIED.path is None
 
 
 def test_what_was_allowed_is_read_back() -> None:

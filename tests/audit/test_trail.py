@@ -37,6 +37,7 @@ def a_denial(
     resource: str = "/etc/passwd",
     *,
     component: str = "miner",
+    path: str | None = None,
     capability: str = "filesystem.read",
     function: str | None = "[method]descriptor.open-at",
     time: float | None = None,
@@ -44,6 +45,7 @@ def a_denial(
     return Happening(
         name="denied",
         component=component,
+        path=path,
         capability=capability,
         reason="no grant holds this path",
         interface="wasi:filesystem/types@0.2.3",
@@ -109,6 +111,7 @@ def test_a_denial_is_recorded_whole() -> None:
     happening = Happening(
         name="denied",
         component="miner",
+        path="app>report>miner",
         capability="filesystem.write",
         reason="the grant is read-only",
         interface="wasi:filesystem/types@0.2.3",
@@ -127,6 +130,7 @@ def test_a_denial_is_recorded_whole() -> None:
         "filesystem.write",
         "the grant is read-only",
         time="2026-01-01T12:00:00.250000Z",
+        path="app>report>miner",
         policy_line=7,
         interface="wasi:filesystem/types@0.2.3",
         function="[method]descriptor.unlink-file-at",
@@ -252,6 +256,42 @@ def test_a_bound_reached_over_and_over_is_folded() -> None:
     assert events[3].reason == "the bound was reached 2 more times, beyond what is recorded one by one"
 
 
+def test_each_place_of_a_composition_counts_apart() -> None:
+    """Two instances of one component, and the same component alone, never stand for one another; the digest is theirs
+    all the same."""
+    trail = a_trail(limit=0)
+    for path in ("app>miner", "app>report>miner", None, "app>report>miner"):
+        trail.record(a_denial(path=path))
+        trail.record(replace(a_use(), path=path))
+    events = trail.close(the_end())
+    assert [(e.name, e.component, e.path, e.component_digest, e.capability, e.count) for e in events] == [
+        ("limit", "miner", "app>miner", DIGEST, "limits.events", 1),
+        ("allowed", "miner", "app>miner", DIGEST, "sockets.tcp.connect", 1),
+        ("allowed", "miner", "app>report>miner", DIGEST, "sockets.tcp.connect", 2),
+        ("allowed", "miner", None, DIGEST, "sockets.tcp.connect", 1),
+        ("folded", "miner", "app>miner", DIGEST, "filesystem.read", 1),
+        ("folded", "miner", "app>report>miner", DIGEST, "filesystem.read", 2),
+        ("folded", "miner", None, DIGEST, "filesystem.read", 1),
+        ("ended", "miner", None, DIGEST, "run", 1),
+    ]
+
+
+def test_a_bound_is_reached_once_at_each_place() -> None:
+    """Another instance that runs into the same bound is told of; the same one again is a count, under its path."""
+    trail = a_trail(limit=0)
+    for path in ("app>miner", "app>report>miner", "app>report>miner"):
+        trail.record(
+            Happening(name="limit", component="miner", path=path, capability="limits.handles", reason="256 are open")
+        )
+    assert [(event.name, event.path, event.capability, event.count) for event in trail.close(the_end())] == [
+        ("limit", "app>miner", "limits.handles", 1),
+        ("limit", "app>report>miner", "limits.handles", 1),
+        ("limit", "app>report>miner", "limits.events", 1),
+        ("folded", "app>report>miner", "limits.handles", 1),
+        ("ended", None, "run", 1),
+    ]
+
+
 def test_reasons_to_refuse_are_bounded() -> None:
     """A component with endless faults cannot grow the trail either."""
     trail = a_trail(limit=0)
@@ -264,15 +304,15 @@ def test_reasons_to_refuse_are_bounded() -> None:
 
 
 def test_counts_have_a_bounded_number_of_keys() -> None:
-    """However many functions and capabilities are named, the counts are few; the rest is one count."""
+    """However many functions and capabilities are named, the counts are few; the rest is one count, of no place."""
     trail = a_trail(limit=0)
     for n in range(FOLD_KEYS + 50):
-        trail.record(a_denial(function=f"function-{n}"))
-    trail.record(a_denial(function="function-3"))
+        trail.record(a_denial(function=f"function-{n}", path="app>miner"))
+    trail.record(a_denial(function="function-3", path="app>miner"))
     events = trail.close(the_end())
     folded = [event for event in events if event.name == "folded"]
     assert len(folded) == FOLD_KEYS + 1
-    assert folded[3].count == 2
+    assert (folded[3].path, folded[3].count) == ("app>miner", 2)
     assert folded[-1] == an_event(
         "folded",
         len(events) - 1,
@@ -467,14 +507,16 @@ def test_what_a_guest_names_is_bounded() -> None:
             a_denial("/" + "x" * 500_000 + "/etc/shadow", function="f" * 1000, capability="c" * 1000),
             reason="r" * 10_000,
             grant="g" * 4097,
+            path="p" * 5000,
         )
     )
     assert event is not None
+    assert event.path is not None
     assert event.resource is not None
     assert event.function is not None
     assert event.resource == "/" + "x" * 2029 + "...[cut, 500012 characters in all]..." + "x" * 2018 + "/etc/shadow"
     assert event.function == "f" * 111 + "...[cut, 1000 characters in all]..." + "f" * 110
-    assert len(event.resource) == 4096
+    assert len(event.resource) == len(event.path) == 4096
     assert len(event.function) == len(event.capability) == 256
     assert len(event.reason) == 4096
     assert event.grant is None  # half a grant would be another grant

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import socket
-from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
 import pytest
 from hypothesis import given
@@ -13,7 +13,19 @@ from pydantic_core import PydanticCustomError
 
 from sandbox.broker.names import MAX_ADDRESSES, Found, ResolverError, found, look_up, normalise
 from sandbox.policy import addresses
-from sandbox.policy.addresses import EMBEDDING, NEVER, canonical, embedded, kind, numeric, parse, shown, zone
+from sandbox.policy.addresses import (
+    EMBEDDING,
+    NEVER,
+    canonical,
+    embedded,
+    kind,
+    kinds,
+    numeric,
+    parse,
+    parts,
+    shown,
+    zone,
+)
 from sandbox.policy.hosts import read_host
 
 fours = st.integers(0, 2**32 - 1).map(IPv4Address)
@@ -119,6 +131,40 @@ KINDS = [
 def test_kind(text: str, expected: str) -> None:
     """Each address is of the kind that its network says, at both of its ends; what it embeds is looked at first."""
     assert kind(parse(text)) == expected
+
+
+@pytest.mark.parametrize(
+    ("network", "expected"),
+    [
+        ("8.8.8.0/24", [("8.8.8.0/24", "public")]),
+        ("10.2.0.0/16", [("10.2.0.0/16", "private")]),
+        ("168.63.129.16", [("168.63.129.16/32", "metadata")]),
+        ("172.0.0.0/8", [("172.16.0.0/12", "private"), ("172.0.0.0/8", "public")]),
+        (
+            "169.254.0.0/16",
+            [("169.254.169.254/32", "metadata"), ("169.254.170.0/24", "metadata"), ("169.254.0.0/16", "link-local")],
+        ),
+        ("64:ff9b::a00:1", [("64:ff9b::a00:1/128", "private")]),
+        ("2000::/15", [("2001::/23", "reserved"), ("2001:db8::/32", "reserved"), ("2000::/15", "public")]),
+    ],
+)
+def test_the_kinds_that_a_network_holds(network: str, expected: list[tuple[str, str]]) -> None:
+    """Each narrower part with its kind, then the rest; one address is of its own kind, with what it embeds."""
+    found = list(parts(ip_network(network)))
+    assert [(str(part), what) for part, what in found] == expected
+    assert kinds(ip_network(network)) == {what for _, what in expected}
+
+
+@given(fours | sixes, st.integers(0, 128), st.integers(0, 2**128 - 1))
+def test_the_first_part_that_holds_an_address_says_its_kind(
+    address: IPv4Address | IPv6Address, cut: int, at: int
+) -> None:
+    """Whatever the network around it, but for what it embeds."""
+    prefix = min(cut, address.max_prefixlen - 1)
+    network = (IPv6Network if address.version == 6 else IPv4Network)((int(address), prefix), strict=False)
+    inside = network[at % network.num_addresses]
+    if not embedded(inside):
+        assert next(what for part, what in parts(network) if inside in part) == kind(inside)
 
 
 @given(st.one_of(fours, sixes))

@@ -8,7 +8,10 @@ comment in the block says otherwise:
     # report.wasm imports wasi:cli/stdout, wasi:sockets/tcp
     # report.wasm is missing
     # report.wasm is damaged
+    # report.wasm is rebuilt
+    # report.wasm is a module that imports fd_write, env.abort
     # sandbox.lock has report.wasm with wasi:cli/stdout
+    # sandbox.lock is damaged
 
 The policy is ``policy.yaml`` in a directory with ``data``, ``out``, ``link`` (a symbolic link to ``data``), ``project``
 (a checkout with ``.git`` and ``Makefile``), ``secrets`` (with ``.env`` and ``id_ed25519``) and ``run`` (with a socket).
@@ -127,7 +130,7 @@ def printed(findings: tuple[Finding, ...], place: Path) -> str:
 
 def prepare(text: str, place: Path) -> Path:
     """Make the world of a specimen; the path of its policy."""
-    for directory in ("data", "out", "project/.git", "project/src", "secrets", "run"):
+    for directory in ("data", "out", "project/.git", "project/src", "secrets/report", "run"):
         (place / directory).mkdir(parents=True)
     (place / "link").symlink_to("data")
     (place / "project" / "Makefile").touch()
@@ -135,7 +138,7 @@ def prepare(text: str, place: Path) -> Path:
     (place / "secrets" / "id_ed25519").touch()
     with socket.socket(socket.AF_UNIX) as listening:
         listening.bind(f"/proc/self/fd/{_descriptor(place / 'run')}/service.sock")
-    for directory in (".ssh", ".aws", "documents", "venv/lib", ".local/bin", ".cache/wasi-sandbox", "project"):
+    for directory in (".ssh", ".aws", "documents", "venv/lib", ".local/bin", ".cache/wasi-sandbox/modules", "project"):
         (place / "root/home/ann" / directory).mkdir(parents=True)
     for directory in ("etc/ssl/private", "usr/share/zoneinfo", "usr/bin", "proc/self", "run/user", "dev", "sys", "var"):
         (place / "root" / directory).mkdir(parents=True)
@@ -166,6 +169,10 @@ def _pinned(text: str, place: Path) -> str:
         if words.startswith("imports "):
             imports = [] if words == "imports nothing" else words.removeprefix("imports ").split(", ")
         binary = component(imports)
+        if words.startswith("is a module that imports "):
+            binary = module(words.removeprefix("is a module that imports ").split(", "))
+        if words == "is rebuilt":
+            binary += b"\0\5\4anew"  # a section that means nothing
         digests[source] = facts_of(source, binary).digest
         if words == "is damaged":
             binary = binary[:20]
@@ -177,6 +184,8 @@ def _pinned(text: str, place: Path) -> str:
             for source, i in locked.items()
         }
         write_lock(str(place), entries)
+    if re.search(r"^\s*# sandbox\.lock is damaged$", text, re.MULTILINE):
+        (place / "sandbox.lock").write_text("<<<<<<< ours\n", encoding="utf-8")
     at = ""
     lines = []
     for line in text.splitlines(keepends=True):
@@ -203,6 +212,13 @@ def component(imports: list[str]) -> bytes:
     names = dict.fromkeys(name if "@" in name else f"{name}@0.2.3" for name in imports)
     body = "".join(f'(import "{name}" (instance))' for name in names)
     return bytes(wasmtime.wat2wasm(f"(component {body})"))
+
+
+def module(imports: list[str]) -> bytes:
+    """A core module that imports these functions, of preview 1 where they name no module."""
+    names = [name.split(".") if "." in name else ["wasi_snapshot_preview1", name] for name in imports]
+    body = "".join(f'(import "{first}" "{second}" (func))' for first, second in names)
+    return bytes(wasmtime.wat2wasm(f'(module {body} (memory (export "memory") 1))'))
 
 
 def main() -> None:

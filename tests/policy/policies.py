@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import copy
 import ipaddress
 import json
 from typing import Any
+from unittest.mock import patch
 
 from hypothesis import strategies as st
 
-from sandbox.policy.load import parse_policy
+from sandbox.policy.load import _NOT_ENFORCED, parse_policy
 from sandbox.policy.model import Policy
 
 DIGEST = "sha256:" + "0123456789abcdef" * 4
@@ -64,8 +66,17 @@ FULL: dict[str, Any] = {
         },
         "auth": {},
     },
+    "run": "report",
 }
 """A policy that writes every key of the language, enforced ones with something that is not the default."""
+
+LINKED = copy.deepcopy(FULL)
+"""``FULL`` with imports."""
+LINKED["components"]["report"]["imports"] = {
+    "cyber:payments/ledger": "auth",
+    "cyber:payments/auth@1.0.0": {"component": "clock", "instance": "own", "only": ["now", "[method]zone.name"]},
+}
+LINKED["components"] |= {"clock": {}, "auth2": {}}
 
 
 def load(data: Any) -> Policy:
@@ -76,6 +87,13 @@ def load(data: Any) -> Policy:
 def load_text(text: str) -> Policy:
     """The policy that ``text`` says, as a file ``policy.yaml``. Raises ``PolicyError``."""
     return parse_policy(text.encode(), file="policy.yaml", directory="/policies")
+
+
+def load_linked(text: str) -> Policy:
+    """As ``load_text``, where imports are not refused."""
+    refused = {key: message for key, message in _NOT_ENFORCED.items() if key != "imports"}
+    with patch.dict(_NOT_ENFORCED, refused, clear=True):
+        return load_text(text)
 
 
 _PLAIN = st.characters(min_codepoint=0x20, max_codepoint=0x2FF, exclude_categories=("Cc", "Cf"))
@@ -241,5 +259,9 @@ POLICIES = st.fixed_dictionaries(
             max_size=2,
         ),
     }
+).flatmap(
+    lambda policy: (
+        st.just(policy) | st.builds(lambda name: policy | {"run": name}, st.sampled_from(list(policy["components"])))
+    )
 )
 """Valid policies as plain data."""

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from sandbox.policy import codec
 from sandbox.policy.codec import policy_from_data, policy_to_data
-from tests.policy.policies import FULL, POLICIES, load
+from tests.policy.policies import LINKED, POLICIES, load, load_linked
 
 
 @given(POLICIES)
@@ -36,7 +36,12 @@ def routes(data: Any, route: tuple[str | int, ...] = ()) -> list[tuple[str | int
     return [found for key, value in items for found in ((*route, key), *routes(value, (*route, key)))]
 
 
-DATA = policy_to_data(load(FULL))
+DATA = policy_to_data(load_linked(json.dumps(LINKED)))
+
+
+def test_wires_survive_the_way_through_json() -> None:
+    """Which component serves an import, in which instance, and what of it may be called."""
+    assert policy_from_data(json.loads(json.dumps(DATA))) == load_linked(json.dumps(LINKED))
 
 
 def altered(route: tuple[str | int, ...], change: str, value: Any = None) -> dict[str, Any]:
@@ -62,7 +67,7 @@ def test_a_key_that_is_missing_is_an_error(route: tuple[str | int, ...]) -> None
         policy_from_data(altered(route, "remove"))
 
 
-_FLAGS = ("hard_links", "private", "audit_all", "deterministic")
+_FLAGS = ("hard_links", "private", "audit_all", "deterministic", "own")
 
 
 @pytest.mark.parametrize("route", routes(DATA["policy"]), ids=lambda route: ".".join(map(str, route)))
@@ -107,11 +112,15 @@ _SOCKETS = ("components", 0, "grants", "sockets")
         ((*_SOCKETS, "listen", 0, "port"), 65536, "a whole number of at most 65535 is missing"),
         ((*_SOCKETS, "connect", 0, "private"), 1, "a boolean is missing"),
         (("components", 1, "deterministic"), None, "a boolean is missing"),
+        (("components", 0, "imports", 1, "own"), None, "a boolean is missing"),
+        (("components", 0, "imports", 1, "only"), [], "a wire has an empty list of functions"),
+        (("components", 0, "imports", 1, "only"), ["now", 1], "a string is missing"),
+        (("run",), 1, "a string is missing"),
         (("places", "version"), [1], "a place is not a line and a column"),
         (
             ("components", 0, "extra"),
             1,
-            "a mapping has other keys than name, source, digest, grants, limits, deterministic",
+            "a mapping has other keys than name, source, digest, grants, limits, deterministic, imports",
         ),
     ],
 )
@@ -141,7 +150,7 @@ def test_no_data_makes_reading_fail_otherwise(data: Any) -> None:
             policy_from_data(candidate)
 
 
-@pytest.mark.parametrize("version", [0, 1, 2, 4, True, 3.0, "3", None])
+@pytest.mark.parametrize("version", [0, 1, 2, 3, 5, True, 4.0, "4", None])
 def test_data_of_another_format_is_an_error(version: object) -> None:
     """A later release must not read what this one means otherwise."""
     with pytest.raises(ValueError, match=r"^the data has another format$"):

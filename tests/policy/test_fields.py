@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import json
 from collections.abc import Iterator
 from typing import Any, get_args, get_origin
 
@@ -14,14 +15,17 @@ from sandbox.policy.component import PolicySection
 from sandbox.policy.errors import PolicyError
 from sandbox.policy.load import _arms, _fields
 from sandbox.policy.section import Section
-from tests.policy.policies import DIGEST, FULL, load
+from tests.policy.policies import DIGEST, FULL, LINKED, load, load_linked
 
 _REPORT = ("components", "report")
 _GRANTS = (*_REPORT, "grants")
 _SOCKETS = (*_GRANTS, "sockets")
+_IMPORTS = (*_REPORT, "imports")
+_IMPORT = (*_IMPORTS, "cyber:payments/auth@1.0.0")
 
 CHANGES: dict[tuple[str, str], tuple[tuple[str | int, ...], Any]] = {
-    ("PolicySection", "components"): (("components",), {"auth": {}}),
+    ("PolicySection", "components"): (("components",), {"report": {}}),
+    ("PolicySection", "run"): (("run",), "auth"),
     ("ComponentSection", "source"): ((*_REPORT, "source"), "other.wasm"),
     ("ComponentSection", "digest"): ((*_REPORT, "digest"), DIGEST.replace("0", "1")),
     ("ComponentSection", "grants"): (_GRANTS, {}),
@@ -77,6 +81,14 @@ CHANGES: dict[tuple[str, str], tuple[tuple[str | int, ...], Any]] = {
 }
 """For each enforced key: another value for it in ``FULL``, which must make another policy."""
 
+WIRES: dict[tuple[str, str], tuple[tuple[str | int, ...], Any]] = {
+    ("ComponentSection", "imports"): (_IMPORTS, {"cyber:payments/ledger@1.0.0": "clock"}),
+    ("ImportSection", "component"): ((*_IMPORT, "component"), "auth2"),
+    ("ImportSection", "instance"): ((*_IMPORT, "instance"), "shared"),
+    ("ImportSection", "only"): ((*_IMPORT, "only"), ["now"]),
+}
+"""The same for the keys of imports, in ``LINKED``."""
+
 _NO_HTTP = (
     "components.report.grants.http: http is not enforced yet, so this grant is refused rather than ignored: "
     "remove it, and the guest is refused every request"
@@ -93,7 +105,10 @@ REFUSALS: dict[tuple[str, str], tuple[tuple[str | int, ...], Any, str]] = {
         "version: must be 1, the only version of the language, not the number 2",
     ),
     ("GrantsSection", "http"): ((*_GRANTS, "http"), ["GET https://a.example/"], _NO_HTTP),
-    ("ComponentSection", "imports"): ((*_REPORT, "imports"), {"a:b/c@1.0.0": "auth"}, _NO_IMPORTS),
+    ("ComponentSection", "imports"): (_IMPORTS, {"a:b/c@1.0.0": "auth"}, _NO_IMPORTS),
+    ("ImportSection", "component"): (_IMPORTS, {"a:b/c": {"component": "auth"}}, _NO_IMPORTS),
+    ("ImportSection", "instance"): (_IMPORTS, {"a:b/c": {"component": "auth", "instance": "own"}}, _NO_IMPORTS),
+    ("ImportSection", "only"): (_IMPORTS, {"a:b/c": {"component": "auth", "only": ["d"]}}, _NO_IMPORTS),
 }
 """For each key that is refused: a valid value, and all that is said about it."""
 
@@ -111,9 +126,9 @@ def sections(annotation: Any, found: dict[str, type[Section]]) -> dict[str, type
     return found
 
 
-def changed(route: tuple[str | int, ...], value: Any) -> Any:
-    """``FULL`` with another value at ``route``."""
-    data: Any = copy.deepcopy(FULL)
+def changed(route: tuple[str | int, ...], value: Any, data: Any = FULL) -> Any:
+    """``data`` with another value at ``route``."""
+    data = copy.deepcopy(data)
     place = data
     for part in route[:-1]:
         place = place[part]
@@ -130,7 +145,22 @@ def test_each_key_of_the_language_is_in_one_of_the_tables() -> None:
 @pytest.mark.parametrize(("section", "key"), CHANGES)
 def test_another_value_makes_another_policy(section: str, key: str) -> None:
     """What is written reaches the frozen policy."""
-    assert load(changed(*CHANGES[section, key])).components != load(FULL).components
+    assert said(load(changed(*CHANGES[section, key]))) != said(load(FULL))
+
+
+@pytest.mark.parametrize(("section", "key"), WIRES)
+def test_another_value_makes_another_program(section: str, key: str) -> None:
+    """What is written of imports reaches the frozen policy, where it is not refused."""
+    assert said(linked(changed(*WIRES[section, key], LINKED))) != said(linked(LINKED))
+
+
+def said(policy: model.Policy) -> model.Policy:
+    """``policy`` without what tells of its text."""
+    return dataclasses.replace(policy, digest="", places={})
+
+
+def linked(data: Any) -> model.Policy:
+    return load_linked(json.dumps(data))
 
 
 @pytest.mark.parametrize(("section", "key"), REFUSALS)
@@ -145,11 +175,12 @@ def test_what_is_not_enforced_is_refused_with_one_sentence(section: str, key: st
 def test_each_field_of_the_frozen_policy_comes_from_a_key() -> None:
     """Every field of every value in a policy takes more than one value over the changes above."""
     seen: dict[tuple[str, str], set[Any]] = {}
-    for route, value in CHANGES.values():
-        for component in load(changed(route, value)).components:
-            for part in values(component):
-                for field in dataclasses.fields(part):
-                    seen.setdefault((type(part).__name__, field.name), set()).add(getattr(part, field.name))
+    policies = [load(changed(route, value)) for route, value in CHANGES.values()]
+    policies += [linked(changed(route, value, LINKED)) for route, value in WIRES.values()]
+    for component in (component for policy in policies for component in policy.components):
+        for part in values(component):
+            for field in dataclasses.fields(part):
+                seen.setdefault((type(part).__name__, field.name), set()).add(getattr(part, field.name))
     kinds = [kind for kind in vars(model).values() if dataclasses.is_dataclass(kind) and isinstance(kind, type)]
     fields = {(kind.__name__, field.name) for kind in kinds for field in dataclasses.fields(kind)}
     of_the_file = {field for field in fields if field[0] in ("Policy", "Place")}

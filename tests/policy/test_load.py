@@ -146,6 +146,7 @@ def test_a_policy_with_every_key_is_read_whole() -> None:
             ),
             ComponentPolicy(name="auth"),
         ),
+        run="report",
         places=load(FULL).places,
     )
 
@@ -663,6 +664,24 @@ WHOLE = {
         "{}",
         ["policy.yaml:1:1: version: required key is missing", "policy.yaml:1:1: components: required key is missing"],
     ),
+    "run": (
+        "version: 1\nrun: ap\ncomponents: {app: {}, auth: {}}",
+        ["policy.yaml:2:1: run: 'ap' is no component of this policy (did you mean 'app'?)"],
+    ),
+    "run of none": (
+        "version: 1\nrun:\ncomponents: {app: {}}",
+        [
+            "policy.yaml:2:1: run: is empty: it must be a component's name: "
+            "1 to 63 of a-z, 0-9, _ and -, starting with a letter or digit"
+        ],
+    ),
+    "run of two": (
+        "version: 1\nrun: [app]\ncomponents: {app: {}}",
+        [
+            "policy.yaml:2:1: run: must be a component's name: "
+            "1 to 63 of a-z, 0-9, _ and -, starting with a letter or digit, not a list"
+        ],
+    ),
     "no components": (
         "version: 1\ncomponents: {}",
         ["policy.yaml:2:1: components: names no component: a policy grants something to at least one"],
@@ -871,8 +890,8 @@ def test_a_valid_grant_that_is_not_enforced_has_that_one_fault() -> None:
     ]
 
 
-def test_imports_name_other_components_of_the_file() -> None:
-    """An import that nothing in the file can serve is a fault beside the one that imports are not linked yet."""
+def test_imports_are_refused_and_checked_all_the_same() -> None:
+    """What is wrong with an import is told beside the sentence that refuses all of them."""
     assert faults_of(
         "version: 1\ncomponents:\n  app: {imports: {'a:b/c': auht, 'a:b/d@1.0.0': app, 'a:b/e': 1}}\n  auth: {}\n"
     ) == [
@@ -886,8 +905,8 @@ def test_imports_name_other_components_of_the_file() -> None:
         ),
         'policy.yaml:3:34: components.app.imports["a:b/d@1.0.0"]: a component cannot serve its own import',
         (
-            'policy.yaml:3:54: components.app.imports["a:b/e"]: must be a component\'s name: '
-            "1 to 63 of a-z, 0-9, _ and -, starting with a letter or digit, not the number 1: put it in quotes: '1'"
+            'policy.yaml:3:54: components.app.imports["a:b/e"]: must be a component\'s name, '
+            "or {component: name, instance: own, only: [function]}, not the number 1"
         ),
     ]
 

@@ -14,7 +14,7 @@ from sandbox.policy.errors import PolicyError
 from sandbox.policy.limits import LimitsSection
 from sandbox.policy.quantities import milliseconds_of, size_of
 from sandbox.policy.schema import policy_schema
-from tests.policy.policies import FULL, POLICIES, load
+from tests.policy.policies import FULL, LINKED, POLICIES, load
 
 SCHEMA = policy_schema()
 VALIDATOR = jsonschema.Draft202012Validator(SCHEMA)
@@ -33,12 +33,20 @@ def test_the_schema_is_a_schema_for_policies() -> None:
             assert (field["title"], field["description"] != "") == (key, True)
 
 
+def test_imports_are_valid_under_the_schema() -> None:
+    """In both their forms."""
+    VALIDATOR.validate(LINKED)
+
+
 @given(POLICIES)
 @settings(deadline=None)
 def test_every_policy_that_loads_is_valid_under_the_schema(data: dict[str, Any]) -> None:
     """An editor shows no error in a policy that the sandbox accepts."""
     load(data)
     VALIDATOR.validate(data)
+
+
+_IMPORTS = ("components", "report", "imports")
 
 
 @pytest.mark.parametrize(
@@ -74,7 +82,20 @@ def test_every_policy_that_loads_is_valid_under_the_schema(data: dict[str, Any])
         (("components", "report", "limits", "connect-time"), 10),
         (("components", "report", "limits", "lookups"), 0),
         (("components", "report", "digest"), "sha256:12"),
-        (("components", "report", "imports", "clock"), "auth"),
+        (("run",), "Report"),
+        (("run",), None),
+        ((*_IMPORTS, "clock"), "auth"),
+        ((*_IMPORTS, "wasi:clocks/wall-clock"), "auth"),
+        ((*_IMPORTS, "a:b/c@1.0"), "auth"),
+        ((*_IMPORTS, "a:b/c@1.00.0"), "auth"),
+        ((*_IMPORTS, "a:b/c"), None),
+        ((*_IMPORTS, "a:b/c"), {"instance": "own"}),
+        ((*_IMPORTS, "a:b/c"), {"component": "auth", "instance": "new"}),
+        ((*_IMPORTS, "a:b/c"), {"component": "auth", "only": []}),
+        ((*_IMPORTS, "a:b/c"), {"component": "auth", "only": None}),
+        ((*_IMPORTS, "a:b/c"), {"component": "auth", "only": ["a", "a"]}),
+        ((*_IMPORTS, "a:b/c"), {"component": "auth", "only": ["a_b"]}),
+        ((*_IMPORTS, "a:b/c"), {"component": "auth", "except": ["a"]}),
     ],
 )
 def test_the_schema_refuses_what_the_loader_refuses(route: tuple[str | int, ...], value: Any) -> None:

@@ -15,7 +15,9 @@ def test_outcome_as_json() -> None:
     for _ in range(3):
         trail.record(Happening(name="denied", component="c", capability="x", reason="no", resource="é\x7f\n"))
     for _ in range(2):
-        trail.record(Happening(name="allowed", component="c", capability="y", reason="yes", sent=1, seconds=0.25))
+        trail.record(
+            Happening(name="allowed", component="d", path="c>d", capability="y", reason="yes", sent=1, seconds=0.25)
+        )
     events = trail.close(Happening(name="ended", component="c", capability="run", reason="done", exit_status=7))
     line = outcome(
         component="c", how="exited", reason=None, exit_status=7, bound=None, seconds=0.25, memory=1024, events=events
@@ -23,7 +25,7 @@ def test_outcome_as_json() -> None:
     common = {"version": 1, "timestamp": "1970-01-01T00:00:00.500000Z", "run_id": "r"}
     policy = {"policy_file": "p.yaml", "policy_digest": ""}
     denied = {"decision": "deny", "component": "c", **policy}
-    allowed = {"decision": "allow", "component": "c", **policy}
+    allowed = {"decision": "allow", "component": "d", "component_path": "c>d", **policy}
     assert json.loads(line) == {
         "version": 1,
         "component": "c",

@@ -60,11 +60,11 @@ def test_no_network(sockets: str) -> None:
 
 
 def test_the_network_in_words() -> None:
-    """Each grant of the network is a line; what widens it is said in words."""
+    """Each grant of the network is a line; what widens it is said in words, and what changes nothing is not."""
     page = text(
         "{tcp: {connect: ['*.a.com:443', {to: 'metrics:9090-9099', private: true}, '[2001:db8::/32]:1-65535'],"
         " listen: ['127.0.0.1:8080', '0.0.0.0:80', '[::1]:0']},"
-        " udp: {send: ['10.2.0.53:53'], bind: ['[::]:0']},"
+        " udp: {send: [{to: '10.2.0.53:53', private: true}], bind: ['[::]:0']},"
         " dns: [db.example, '**.b.com'], deny: ['**.internal', '[fd00::/8]:22', '10.0.0.0/24:1-1023'], audit: all}"
     )
     assert network(page) == [

@@ -21,6 +21,7 @@ def an_event(
     *,
     name: EventName = "denied",
     component: str = "miner",
+    path: str | None = None,
     capability: str = "filesystem.read",
     reason: str = "no grant holds this path",
     line: int | None = 6,
@@ -37,6 +38,7 @@ def an_event(
         run="r",
         sequence=1,
         component=component,
+        path=path,
         component_digest=None,
         policy="policies/miner.yaml",
         policy_digest="",
@@ -239,6 +241,71 @@ def test_each_component_has_its_own_grants() -> None:
     )
 
 
+def test_each_place_of_a_composition_has_its_heading() -> None:
+    """Headings name the path to a component; the one that is run by its name; grants are a component's, not a place's.
+
+    An event of the component that is run, told without its path, is under the same heading.
+    """
+    assert shown(
+        an_event("/a", component="auth", path="app>ledger>auth", grant=GRANT.format("/a")),
+        an_event("/b", component="auth", path="app>auth", grant=GRANT.format("/b")),
+        an_event("/c", component="auth", path="app>ledger>auth"),
+        an_event("/d", component="app", path="app"),
+        an_event("/e", component="app"),
+        an_event(name="limit", component="auth", path="app>auth", capability="limits.memory", reason="over 64 MiB"),
+        an_event("a.b", name="allowed", component="auth", path="app>auth", capability="dns.resolve", reason="granted"),
+        an_event(name="refused", component="auth", path="app>auth", capability="http", reason="it is not enforced yet"),
+    ) == (
+        "sandbox: app>auth was not run\n"
+        "\n"
+        "  http  policies/miner.yaml:6\n"
+        "    it is not enforced yet\n"
+        "      [method]descriptor.open-at\n"
+        "\n"
+        "sandbox: 2 calls of app>ledger>auth were refused\n"
+        "\n"
+        "  filesystem.read  policies/miner.yaml:6\n"
+        "    no grant holds this path\n"
+        "      /a\n"
+        "      /c\n"
+        "\n"
+        "sandbox: 1 call of app>auth was refused\n"
+        "\n"
+        "  filesystem.read  policies/miner.yaml:6\n"
+        "    no grant holds this path\n"
+        "      /b\n"
+        "\n"
+        "sandbox: 2 calls of app were refused\n"
+        "\n"
+        "  filesystem.read  policies/miner.yaml:6\n"
+        "    no grant holds this path\n"
+        "      /d\n"
+        "      /e\n"
+        "\n"
+        "sandbox: app>auth reached a bound\n"
+        "\n"
+        "  limits.memory  policies/miner.yaml:6\n"
+        "    over 64 MiB\n"
+        "      [method]descriptor.open-at\n"
+        "\n"
+        "sandbox: 1 use by app>auth was allowed\n"
+        "\n"
+        "  dns.resolve  policies/miner.yaml:6\n"
+        "    granted\n"
+        "      a.b\n"
+        "\n"
+        "To allow this much, policies/miner.yaml would have to say this. Grant only what\n"
+        "you mean to:\n"
+        "\n"
+        "    components:\n"
+        "      auth:\n"
+        "        grants:\n"
+        "          filesystem:\n"
+        "            - {host: /a, guest: /a, access: read}\n"
+        "            - {host: /b, guest: /b, access: read}\n"
+    )
+
+
 def test_colour_changes_no_text() -> None:
     """Colour marks the heading, the capability, the place and the YAML, and nothing else changes."""
     event = an_event("/etc/passwd", grant="clocks: real")
@@ -351,7 +418,16 @@ HOSTILE = st.text(st.one_of(st.characters(codec=None), st.sampled_from("\n\x1b\u
 
 @given(
     st.lists(
-        st.builds(an_event, HOSTILE, capability=HOSTILE, reason=HOSTILE, grant=HOSTILE, component=HOSTILE), min_size=1
+        st.builds(
+            an_event,
+            HOSTILE,
+            capability=HOSTILE,
+            reason=HOSTILE,
+            grant=HOSTILE,
+            component=HOSTILE,
+            path=st.none() | HOSTILE,
+        ),
+        min_size=1,
     )
 )
 def test_no_name_reaches_the_terminal_raw(events: list[Event]) -> None:
@@ -364,7 +440,7 @@ def test_no_name_reaches_the_terminal_raw(events: list[Event]) -> None:
 @given(st.text(st.characters(exclude_categories=["Cs", "Mn"]), max_size=200), st.integers(40, 100))
 def test_lines_fit_the_terminal(name: str, width: int) -> None:
     """No line but the YAML, which must stay whole, is longer than the terminal is wide."""
-    text = shown(an_event(name, reason=name, capability=name), width=width)
+    text = shown(an_event(name, reason=name, capability=name, path=name), width=width)
     assert all(len(line) <= width for line in text.splitlines())
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 from pathlib import Path
 
@@ -118,6 +119,16 @@ def test_choice_of_a_component() -> None:
     with pytest.raises(UsageError) as caught:
         source_of(LOADED, b, None)
     assert str(caught.value) == "p.yaml does not say where component 'b' is; name its file"
+
+
+def test_the_component_that_a_policy_runs() -> None:
+    """``run`` decides where the caller names none; whom the caller names is run all the same."""
+    policy = dataclasses.replace(LOADED, run="b")
+    a, b = policy.components
+    assert [choose(policy, name) for name in (None, "a", "b")] == [b, a, b]
+    with pytest.raises(UsageError) as caught:
+        choose(policy, "c")
+    assert str(caught.value) == "p.yaml has no component 'c'; it has a, b"
 
 
 def test_trail_of_a_refused_policy(tmp_path: Path) -> None:

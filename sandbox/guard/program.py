@@ -1,0 +1,119 @@
+"""Several components as one program: what they import, in one numbering, so that a type of WASI is one type for all.
+
+Interfaces are one by name, whatever release of WASI 0.2 each component was built for, and so are the resources in them:
+Wasmtime serves every release alike. What the program imports is the newest release that a component names, with
+everything that any of them uses of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from sandbox.guard import types as ty
+from sandbox.guard.reflect import Imports, Interface, Resource, Unsupported
+from sandbox.guard.shape import Shape
+
+Export = ty.Type | ty.Function | int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Wire:
+    """One import that another instance serves."""
+
+    name: str
+    """As the component imports it: ``bank:payments/auth@1.0.0``."""
+    instance: int
+    """The number of the instance that serves it: lower than that of the one that imports it."""
+    export: str
+    """As that one exports it."""
+    only: tuple[str, ...] | None = None
+    """The functions of it that may be called; ``None``: all."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Part:
+    """One instance of a component in a program."""
+
+    component: int
+    """The number of its component, in the order in which those are given."""
+    shape: Shape
+    wires: tuple[Wire, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Facet:
+    """What one component imports of WASI, in the numbers of the program."""
+
+    imports: Imports
+    """At each number the interface as this component imports it; one that it does not import has no exports."""
+    order: tuple[int, ...]
+    """The numbers of those that it imports, in its own order."""
+
+
+def unify(components: Sequence[Imports], wired: Sequence[Iterable[str]]) -> tuple[Imports, tuple[Facet, ...]]:
+    """The imports of a program, and what each component has of them. ``wired``: imports that others serve.
+
+    Raises ``Unsupported`` where two components take one name of WASI for different types.
+    """
+    resources: dict[tuple[str, str], int] = {}
+    known: list[Resource] = []
+    merged: dict[str, Interface] = {}
+    own: list[dict[str, Interface]] = []
+    for number, (imports, served) in enumerate(zip(components, wired, strict=True)):
+        numbers: dict[int, int] = {}
+        for at, resource in enumerate(imports.resources):
+            # By name alone: the interface is the first that names it, which differs from component to component.
+            key = ("wasi", resource.name) if resource.interface.startswith("wasi:") else (str(number), str(at))
+            if key not in resources:
+                resources[key] = len(known)
+                known.append(resource)
+            numbers[at] = resources[key]
+        mine: dict[str, Interface] = {}
+        for interface in imports.interfaces:
+            if interface.name in served:
+                continue
+            base = interface.name.partition("@")[0]
+            if base in mine:
+                raise Unsupported(f"it imports two releases of {base}; a component of a program may import one")
+            mine[base] = Interface(interface.name, tuple((n, _renumbered(e, numbers)) for n, e in interface.exports))
+            merged[base] = _merged(merged.get(base), mine[base])
+        own.append(mine)
+    bases = list(merged)
+    program = Imports(tuple(merged.values()), tuple(known))
+    return program, tuple(
+        Facet(
+            Imports(tuple(mine.get(base, Interface(merged[base].name, ())) for base in bases), tuple(known)),
+            tuple(bases.index(base) for base in mine),
+        )
+        for mine in own
+    )
+
+
+def _renumbered(export: Export, numbers: Mapping[int, int]) -> Export:
+    match export:
+        case int(resource):
+            return numbers[resource]
+        case ty.Function(params, result):
+            return ty.Function(
+                tuple((n, ty.renumbered(t, numbers)) for n, t in params),
+                None if result is None else ty.renumbered(result, numbers),
+            )
+        case _:
+            return ty.renumbered(export, numbers)
+
+
+def _merged(one: Interface | None, other: Interface) -> Interface:
+    """One interface with everything that either has, under the newer name."""
+    if one is None:
+        return other
+    exports = dict(one.exports)
+    for name, export in other.exports:
+        if exports.setdefault(name, export) != export:
+            raise Unsupported(f"{one.name} and {other.name} are imported with different types for {name}")
+    return Interface(max(one.name, other.name, key=_release), tuple(exports.items()))
+
+
+def _release(name: str) -> tuple[int, ...]:
+    numbers = name.partition("@")[2].split(".")
+    return tuple(int(number) if number.isdecimal() else -1 for number in numbers)

@@ -1,0 +1,140 @@
+"""From the plans of several components to that of one program, or every reason why there is none. Pure, like a plan."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from sandbox.component import Facts
+from sandbox.host import Host
+from sandbox.plan import MAX_PREOPENS, Instance, Link, Objection, Plan, PlanError, Program, make_plan
+from sandbox.policy.interfaces import matches, satisfies
+from sandbox.policy.model import ComponentPolicy, Policy, Wire
+from sandbox.policy.wiring import instances
+
+
+def make_program(
+    policy: Policy,
+    name: str,
+    facts: Mapping[str, Facts],
+    hosts: Mapping[str, Host],
+    arguments: Sequence[str] | None = None,
+    writes: Sequence[tuple[str, str]] = (),
+) -> Plan:
+    """The plan of a run of component ``name`` with those that it imports from.
+
+    ``facts`` and ``hosts`` are those of every component of the program, by name. Raises ``PlanError``.
+    """
+    wired = instances(policy, name)
+    order = [name, *dict.fromkeys(i.component for i in wired if i.component != name)]
+    components = {component.name: component for component in policy.components}
+    objections: list[Objection] = []
+    plans: list[Plan] = []
+    for member in order:
+        component = components[member]
+        served, objected = _served(policy, component, facts)
+        objections += objected
+        if member != name:
+            objections += _of_another(policy, component, name)
+        try:
+            plans.append(
+                make_plan(
+                    policy,
+                    component,
+                    facts[member],
+                    hosts[member],
+                    arguments if member == name else None,
+                    writes,
+                    {imported: wire.component for imported, (wire, _) in served.items()},
+                )
+            )
+        except PlanError as error:
+            objections += error.objections
+    if sum(len(plan.preopens) for plan in plans) > MAX_PREOPENS:
+        message = f"the components of the program are granted more than {MAX_PREOPENS} directories in all"
+        objections.append(_objection(policy, f"components.{name}", message))
+    if objections:
+        raise PlanError(policy, tuple(dict.fromkeys(objections)))
+    linked = []
+    for instance in wired:
+        served, _ = _served(policy, components[instance.component], facts)
+        target = dict(instance.wires)
+        links = tuple(
+            Link(
+                name=imported,
+                instance=target[wire],
+                export=export,
+                only=wire.only,
+                route=_route(instance.component, wire),
+            )
+            for imported, (wire, export) in served.items()
+        )
+        linked.append(Instance(path=instance.path, member=order.index(instance.component), links=links))
+    lines = {route: line for plan in plans for route, line in plan.lines.items()}
+    main = replace(plans[0], lines=lines)
+    others = tuple(replace(plan, limits=main.limits, lines=lines) for plan in plans[1:])
+    return replace(main, program=Program(others=others, instances=tuple(linked)))
+
+
+def _served(
+    policy: Policy, component: ComponentPolicy, facts: Mapping[str, Facts]
+) -> tuple[dict[str, tuple[Wire, str]], list[Objection]]:
+    """Each import that a wire serves, with the export that it gets; and what is wrong with the wires."""
+    served: dict[str, tuple[Wire, str]] = {}
+    objections = []
+    imported = [item.name for item in facts[component.name].imports if item.kind == "instance"]
+    own = [name for name in imported if not name.startswith("wasi:")]
+    for wire in component.imports:
+        route = _route(component.name, wire)
+        wanted = [name for name in own if matches(wire.interface, name)]
+        if not wanted:
+            said = f"it imports {', '.join(map(_quoted, own[:8]))}" if own else "it imports no interface but WASI's"
+            message = f"{component.name} does not import {_quoted(wire.interface)}; {said}"
+            objections.append(_objection(policy, route, message))
+        exported = [item.name for item in facts[wire.component].exports if item.kind == "instance"]
+        for name in wanted:
+            export = max((e for e in exported if satisfies(name, e)), key=_newest, default=None)
+            if export is None:
+                line = policy.place(f"components.{wire.component}").line
+                base = name.partition("@")[0]
+                near = [e for e in exported if e.partition("@")[0] == base]
+                said = f"it exports {_quoted(near[0])}" if near else "it exports no such interface"
+                server = f"{wire.component} (line {line})"
+                message = f"{component.name} imports {_quoted(name)}, and {server} cannot serve it: {said}"
+                objections.append(_objection(policy, route, message, "component"))
+            else:
+                served[name] = wire, export
+    return served, objections
+
+
+def _of_another(policy: Policy, component: ComponentPolicy, main: str) -> list[Objection]:
+    """What a component cannot have where another one is run, of which the program's limits and input are."""
+    root = f"components.{component.name}"
+    out = []
+    if f"{root}.limits" in policy.places:
+        message = f"the limits of a program are those of the component that is run, {main}: set them there"
+        out.append(_objection(policy, f"{root}.limits", message))
+    stdin = component.grants.stdio.stdin
+    if stdin is not None and stdin.mode in ("inherit", "file"):
+        message = f"standard input goes to the component that is run, {main}, alone: remove the grant"
+        out.append(_objection(policy, f"{root}.grants.stdio.stdin", message))
+    return out
+
+
+def _route(component: str, wire: Wire) -> str:
+    from json import dumps
+
+    return f"components.{component}.imports[{dumps(wire.interface)}]"
+
+
+def _objection(policy: Policy, route: str, message: str, about: str = "policy") -> Objection:
+    return Objection(about=about, route=route, line=policy.place(route).line, message=message)
+
+
+def _quoted(name: str) -> str:
+    return name if len(name) <= 100 and name.isprintable() else ascii(name[:100])
+
+
+def _newest(name: str) -> tuple[int, ...]:
+    numbers = name.partition("@")[2].partition("+")[0].partition("-")[0].split(".")
+    return tuple(int(number) if number.isdecimal() else -1 for number in numbers)
