@@ -156,8 +156,10 @@ class Link:
 
     name: str
     """As the component imports it: ``bank:payments/auth@1.0.0``."""
+    component: str
+    """The component that serves it."""
     instance: int
-    """The number of the instance that serves it."""
+    """The number of the instance of that."""
     export: str
     """As that one exports it; its version may be higher."""
     only: tuple[str, ...] | None = None
@@ -669,7 +671,7 @@ def make_plan(
     """The plan of one run.
 
     ``arguments`` are the caller's, without argument 0; ``writes`` are the real paths that the host itself will write
-    during the run, each with a phrase that says what it is; ``served`` are the imports that other components serve, with
-    the name of each. Raises ``PlanError`` with every objection.
+    during the run, each with a phrase that says what it is; ``served`` are the imports that other components serve,
+    with the name of each. Raises ``PlanError`` with every objection.
     """
     return _Planner(policy, component, facts, host, served).plan(arguments, writes)

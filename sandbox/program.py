@@ -62,6 +62,7 @@ def make_program(
         links = tuple(
             Link(
                 name=imported,
+                component=wire.component,
                 instance=target[wire],
                 export=export,
                 only=wire.only,

@@ -6,7 +6,8 @@ has. That it could not be sent is an error with the reason; the payment stands.
 
 from __future__ import annotations
 
-import encodings.idna  # noqa: F401  (the component holds only what the build sees imported; resolving a name needs it)
+import email.policy  # noqa: F401  (the component holds only what the build sees imported; messages need it)
+import encodings.idna  # noqa: F401  (and so does resolving a name)
 import os
 import smtplib
 from email.message import EmailMessage

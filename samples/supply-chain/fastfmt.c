@@ -40,7 +40,7 @@ typedef struct {
 
 _Static_assert(sizeof(string) == 8 && sizeof(column) == 12 && sizeof(row) == 8, "the canonical ABI's layout");
 
-/* ---- memory: arguments and result of one call, taken in a row and given back all at once when the call is over ---- */
+/* ---- memory: arguments and result of a call, taken in a row, given back all at once when the call is over ---- */
 
 static _Alignas(8) char arena[1 << 20];
 static size_t used;

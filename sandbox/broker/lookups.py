@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time as clock
 from collections import deque
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence, Sized
+from dataclasses import dataclass, field
 
 from sandbox.audit.events import Happening
 from sandbox.broker.names import Found, ResolverError, normalise
@@ -32,21 +32,37 @@ class _Lookup:
     expires: float
 
 
+@dataclass(slots=True)
+class Spent:
+    """What a run has used of its bounds: one for all the brokers of a program."""
+
+    asked_at: deque[float] = field(default_factory=deque)
+    """When names were looked up of late."""
+    name_bytes: int = 0
+    sockets: list[Sized] = field(default_factory=list)
+    """The sockets of each broker."""
+
+
 class Lookups(Desk):
     """The lookups of one run."""
 
     def __init__(
-        self, plan: Plan, record: Callable[[Happening], object], reply: Reply, look_up: Callable[[str], Found]
+        self,
+        plan: Plan,
+        record: Callable[[Happening], object],
+        reply: Reply,
+        look_up: Callable[[str], Found],
+        spent: Spent | None = None,
+        paths: Sequence[str | None] = (None,),
     ) -> None:
-        super().__init__(plan, record, reply)
+        super().__init__(plan, record, reply, paths)
+        self._spent = Spent() if spent is None else spent
         self._look_up = look_up
         self._lookups: dict[int, _Lookup] = {}
         """Lookups that are not answered yet, by a number of their own: one that a worker chose could come twice, and
         join the answer for one name to another."""
         self._last_lookup = 0
         self._resolver: Resolver | None = None
-        self._asked_at: deque[float] = deque()
-        self._name_bytes = 0
 
     def _start_lookup(self, asked: Request, number: int, written: str) -> None:
         try:
@@ -61,13 +77,14 @@ class Lookups(Desk):
         if not verdict.allowed:
             return self._refuse(Story(asked, "dns.resolve", verdict, written, resolved, now))
         limits = self._plan.limits
-        while self._asked_at and self._asked_at[0] <= now - 1:
-            self._asked_at.popleft()
-        if len(self._asked_at) >= limits.lookups:
+        spent = self._spent
+        while spent.asked_at and spent.asked_at[0] <= now - 1:
+            spent.asked_at.popleft()
+        if len(spent.asked_at) >= limits.lookups:
             reason = f"{limits.lookups} names were looked up within a second, which is all that the policy allows"
             self._record_limit(asked, "lookups", reason, written, resolved)
             return self._answer_refused(asked, "temporary-resolver-failure")
-        if self._name_bytes + len(name) > limits.lookup_bytes:
+        if spent.name_bytes + len(name) > limits.lookup_bytes:
             reason = f"the bytes of names that may be looked up are used up ({limits.lookup_bytes:,} bytes)"
             self._record_limit(asked, "lookup-bytes", reason, written, resolved)
             return self._answer_refused(asked, "access-denied")
@@ -75,8 +92,8 @@ class Lookups(Desk):
             resolver = self._resolver = self._resolver or Resolver(self._look_up)
         except OSError:
             return self._answer_failed(asked, "temporary-resolver-failure")
-        self._asked_at.append(now)
-        self._name_bytes += len(name)
+        spent.asked_at.append(now)
+        spent.name_bytes += len(name)
         self._last_lookup = key = self._last_lookup + 1
         self._lookups[key] = _Lookup(number, asked, written, name, verdict, now, now + limits.connect_time)
         self._reply(asked.number, {"state": "started"}, [])

@@ -10,14 +10,14 @@ import errno
 import select
 import socket
 import time as clock
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from sandbox.audit.events import Happening
 from sandbox.broker import kernel
 from sandbox.broker.errors import error_code
-from sandbox.broker.lookups import Lookups
+from sandbox.broker.lookups import Lookups, Spent
 from sandbox.broker.names import Found, look_up
 from sandbox.broker.options import MAX_BACKLOG, OF_UDP, OPTIONS
 from sandbox.broker.rules import Protocol, Verdict
@@ -67,9 +67,12 @@ class Broker(Lookups):
         record: Callable[[Happening], object],
         reply: Reply,
         look_up: Callable[[str], Found] = look_up,
+        spent: Spent | None = None,
+        paths: Sequence[str | None] = (None,),
     ) -> None:
-        super().__init__(plan, record, reply, look_up)
+        super().__init__(plan, record, reply, look_up, spent, paths)
         self._objects: dict[int, _Object] = {}
+        self._spent.sockets.append(self._objects)
         self._connecting: dict[int, int] = {}
         """File descriptor -> object."""
         self._serving: dict[int, tuple[Protocol, Verdict]] = {}
@@ -92,6 +95,10 @@ class Broker(Lookups):
         if not isinstance(args, dict):
             raise TypeError("arguments are named")
         self._serve[op](Request(float(time), site, number), _whole(args, "object", 1, MAX_OBJECT), args)
+
+    def holds(self, number: int) -> bool:
+        """Whether a socket of the guest's is known here: something was allowed to it."""
+        return number in self._objects
 
     def watch(self, poll: select.poll) -> None:
         """Register everything that is waited for."""
@@ -333,7 +340,7 @@ class Broker(Lookups):
             self._give_up_lookup(key, "it was given up")
 
     def _check_room(self) -> None:
-        if len(self._objects) >= self._plan.limits.sockets:
+        if sum(map(len, self._spent.sockets)) >= self._plan.limits.sockets:
             raise ValueError("more sockets than the policy allows")
 
     def _hand_over(self, asked: Request, made: socket.socket, done: dict[str, Any]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time as clock
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,10 +45,15 @@ class Story:
 class Desk:
     """Where requests are answered and what became of them is recorded."""
 
-    def __init__(self, plan: Plan, record: Callable[[Happening], object], reply: Reply) -> None:
+    def __init__(
+        self, plan: Plan, record: Callable[[Happening], object], reply: Reply, paths: Sequence[str | None] = (None,)
+    ) -> None:
+        """``paths`` are those of a program's instances, by number: of the last one are the limits of all."""
         if plan.sockets is None:
             raise ValueError("the plan grants no sockets")
         self._plan, self._record, self._reply = plan, record, reply
+        self._paths = paths
+        self._limits_of = paths[-1] or plan.component
         self._tells = plan.sockets.audit_all
         self._rules = Rules(plan.sockets)
         self._names: dict[Address, dict[str, str | None]] = {}
@@ -106,6 +111,7 @@ class Desk:
                 line=self._line(f"grants.{story.verdict.route}"),
                 grant=story.verdict.grant,
                 time=story.asked.time,
+                path=self._paths[story.asked.site.instance],
             )
         )
 
@@ -128,6 +134,7 @@ class Desk:
                 sent=sent,
                 received=received,
                 seconds=round(clock.monotonic() - story.began, 6),
+                path=self._paths[story.asked.site.instance],
             )
         )
 
@@ -144,8 +151,9 @@ class Desk:
                 function=asked.site.function,
                 resource=resource,
                 resolved=resolved,
-                line=self._line(f"limits.{name}"),
+                line=self._plan.line(f"components.{self._limits_of}.limits.{name}"),
                 time=asked.time,
+                path=self._paths[asked.site.instance],
             )
         )
 

@@ -198,7 +198,9 @@ def _review_commands(commands: argparse._SubParsersAction[argparse.ArgumentParse
 
 def _run_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--policy", metavar="POLICY", help="the policy, where the target is a component's file")
-    parser.add_argument("--component", metavar="NAME", help="which component of the policy (default: its run, or its only one)")
+    parser.add_argument(
+        "--component", metavar="NAME", help="which component of the policy (default: its run, or its only one)"
+    )
     parser.add_argument(
         "--audit",
         metavar="FILE",

@@ -21,10 +21,10 @@ from sandbox.policy.model import DirectoryGrant
 
 MAX_GRANTS = 128
 """Directories of one component; with more there is no run."""
-MAX_QUESTIONS = 250_000
+MAX_QUESTIONS = 100_000
 """Guest paths at which two lists of grants are compared, times grants that each is asked of."""
-MAX_GLOBS = 1_000_000
-"""Globs that are looked at, over all the paths."""
+MAX_GLOBS = 3_000_000
+"""Globs that are looked at, over all the paths, times names that each is held against."""
 COVERING = 50
 """Looking whether one glob covers another one counts as much as looking at this many."""
 
@@ -91,6 +91,7 @@ class _Mounts:
         self._blocked: list[list[Exception_]] = [[] for _ in numbers]
         self._around: list[set[int]] = [set() for _ in numbers]
         """The grants whose exceptions hold in each, itself included."""
+        self._views: dict[tuple[int, Names], _View | None] = {}
         self._rests: dict[tuple[int, Names], tuple[dict[str, Exception_], tuple[Exception_, ...]]] = {}
         for at in numbers:
             for other in numbers:
@@ -111,7 +112,7 @@ class _Mounts:
         if outside is None:
             return
         self._around[at].add(other)
-        self.work.globs(len(self.grants[other].excepted))
+        self.work.globs(len(self.grants[other].excepted) * (1 + len(outside)))
         for glob in self.grants[other].excepted:
             below = _rest(glob, outside)
             if below is None:
@@ -140,6 +141,11 @@ class _Mounts:
 
     def view(self, mount: int, path: Names) -> _View | None:
         """What a guest path means if it is asked of one grant; ``None``: another one stands there."""
+        if (mount, path) not in self._views:
+            self._views[mount, path] = self._view(mount, path)
+        return self._views[mount, path]
+
+    def _view(self, mount: int, path: Names) -> _View | None:
         at, names = mount, path[len(self.guests[mount]) :]
         way = []
         while True:
@@ -172,7 +178,7 @@ class _Mounts:
         known = self._rests.get((at, names))
         if known is not None:
             return known
-        self.work.globs(len(self._globs[at]))
+        self.work.globs(len(self._globs[at]) * (1 + len(names)))
         globs: dict[str, Exception_] = {}
         excepted = dict.fromkeys(self._blocked[at])
         for glob, source in self._globs[at]:

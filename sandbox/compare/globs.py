@@ -11,7 +11,7 @@ from typing import NamedTuple, TypeVar
 
 from sandbox.policy.globs import Pattern
 
-MAX_STEPS = 5_000
+MAX_STEPS = 2_000
 """Pairs of states that are looked at; globs that need more count as not covering."""
 
 

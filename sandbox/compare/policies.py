@@ -31,7 +31,29 @@ def compare(old: Policy | None, new: Policy | None, places: Places) -> tuple[Cha
         if name not in before:
             changes = [change for change in changes if change.kind == "gained"]
         found += sorted(changes, key=lambda change: KINDS.index(change.kind))
+    if old is not None and new is not None:
+        found += _what_runs(old, new)
     return tuple(found)
+
+
+def _what_runs(old: Policy, new: Policy) -> Iterator[Change]:
+    if old.run == new.run:
+        return
+    if new.run is None:
+        name, text = old.run or "", "no longer runs where no component is named"
+    else:
+        until = "" if old.run is None else f" (until now: {old.run})"
+        name, text = new.run, f"runs where no component is named{until}"
+    place = new.place("run")
+    yield Change(
+        kind="changed",
+        component=name,
+        capability="component",
+        text=text,
+        file=new.file,
+        line=place.line,
+        column=place.column,
+    )
 
 
 def _component(
@@ -63,4 +85,5 @@ def _component(
     yield from rest.clocks(pair)
     yield from rest.random(pair)
     yield from sockets(pair)
+    yield from rest.imports(pair)
     yield from rest.limits(pair)

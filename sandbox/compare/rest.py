@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Sequence
 
 from sandbox.compare.change import Change, Direction, Pair, directions
 from sandbox.compare.places import Places
-from sandbox.policy.model import Arguments, ClockMode, ComponentPolicy, Environment, Limits, Random, Stdio, Stream
+from sandbox.policy.model import Arguments, ClockMode, ComponentPolicy, Environment, Limits, Random, Stdio, Stream, Wire
 
 _STREAMS = (("stdin", "standard input"), ("stdout", "standard output"), ("stderr", "standard error"))
 _CLOCKS = (("wall", "the wall clock"), ("monotonic", "the monotonic clock"))
@@ -162,6 +163,42 @@ def random(pair: Pair) -> Iterator[Change]:
 
 def _strength(random: Random | None) -> int:
     return 0 if random is None else 2 if random.seed is None else 1
+
+
+def imports(pair: Pair) -> Iterator[Change]:
+    """The functions of other components that it may call, and whether it has their instances for itself."""
+    for direction in directions(pair):
+        for wire in direction.more.imports:
+            held = [
+                other
+                for other in direction.less.imports
+                if other.component == wire.component and other.interface in _wider(wire.interface)
+            ]
+            what = f"{wire.interface} of the component {wire.component}"
+            route = f"imports[{json.dumps(wire.interface)}]"
+            functions = _not_held(wire, held)
+            if functions is None:
+                yield direction.change("imports", f"{direction.can} call every function of {what}", route)
+            elif functions:
+                yield direction.change("imports", f"{direction.can} call {', '.join(functions)} of {what}", route)
+            elif not wire.own and all(other.own for other in held):
+                shares = "now shares" if direction.gains else "no longer shares"
+                text = f"{shares} its instance of the component {wire.component} with others"
+                yield direction.change("imports", text, route)
+
+
+def _wider(interface: str) -> tuple[str, ...]:
+    """Without a version an interface is meant in each version."""
+    return interface, interface.partition("@")[0]
+
+
+def _not_held(wire: Wire, held: Sequence[Wire]) -> tuple[str, ...] | None:
+    """The functions that ``wire`` gives and none of ``held``; ``None`` for all that there are."""
+    if any(other.only is None for other in held):
+        return ()
+    if wire.only is None:
+        return None
+    return tuple(name for name in wire.only if not any(name in (other.only or ()) for other in held))
 
 
 def limits(pair: Pair) -> Iterator[Change]:

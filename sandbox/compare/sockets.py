@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from functools import lru_cache
+from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, collapse_addresses, ip_network
 from itertools import pairwise
 
@@ -75,29 +75,53 @@ def _peers(direction: Direction, name: str, verb: str, less: Sequence[Peer], mor
             )
 
 
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """A network at some ports, with its first and last address as numbers, which compare fast."""
+
+    network: Network
+    ports: Ports
+    first: int
+    last: int
+
+
 class _Peers:
     """Peers by host, so that those over another one are found without looking at each."""
 
     def __init__(self, peers: Sequence[Peer]) -> None:
-        self.by_host: dict[str, list[Peer]] = {}
+        self._by_host: dict[Network | str, list[Peer]] = {}
+        self._prefixes: dict[int, set[int]] = {4: set(), 6: set()}
+        self.parts: list[_Part] = []
         for peer in peers:
-            self.by_host.setdefault(peer.host, []).append(peer)
-        self.networks = [(n, p.ports) for p in peers if (n := network_of(p.host)) is not None]
+            network = network_of(peer.host)
+            self._by_host.setdefault(peer.host if network is None else network, []).append(peer)
+            if network is not None:
+                self._prefixes[network.version].add(network.prefixlen)
+                self.parts.append(_Part(network, peer.ports, int(network[0]), int(network[-1])))
 
     def over(self, host: str) -> Iterator[Peer]:
         """Those that cover all of ``host``."""
         network = network_of(host)
-        # Being granted by itself, an address may embed others; being one of many, it may not.
-        alone = network is not None and network.num_addresses == 1 and embedded(network[0])
-        return (peer for host in ([host] if alone else _covering(host)) for peer in self.by_host.get(host, ()))
+        hosts: Iterable[Network | str] = covering(host)
+        if network is not None:
+            prefixes = (prefix for prefix in self._prefixes[network.version] if prefix <= network.prefixlen)
+            hosts = (network.supernet(new_prefix=prefix) for prefix in prefixes)
+        return (peer for over in hosts for peer in self._by_host.get(over, ()))
+
+    def granting(self, host: str) -> Iterator[Peer]:
+        """Those that grant all of ``host``: an address that embeds another one is granted by itself alone."""
+        network = network_of(host)
+        if network is not None and network.num_addresses == 1 and embedded(network[0]):
+            return iter(self._by_host.get(network, ()))
+        return self.over(host)
 
     def left(self, peer: Peer) -> tuple[tuple[Ports, ...], tuple[Ports, ...]]:
         """The ports at which ``peer`` is not covered; those at which only its private addresses are not."""
-        over = list(self.over(peer.host))
+        over = list(self.granting(peer.host))
         left = _without((peer.ports,), (p.ports for p in over))
         network = network_of(peer.host)
         if network is not None:
-            return (_without_parts(left, network, self.networks) if left else left), ()
+            return _without_parts(left, network, self.parts), ()
         if not peer.private:
             return left, ()
         private = _without((peer.ports,), (p.ports for p in over if p.private))
@@ -107,7 +131,7 @@ class _Peers:
         """Whether there is another peer that covers this one by itself."""
         return any(
             other != peer and _within(peer.ports, other.ports) and other.private >= peer.private
-            for other in self.over(peer.host)
+            for other in self.granting(peer.host)
         )
 
 
@@ -128,12 +152,12 @@ def _locals(
 
 def _dns(direction: Direction, less: Sockets, more: Sockets) -> Iterator[Change]:
     held, reached = set(less.dns), {peer.host for peer in (*less.connect, *less.send)}
-    wanted = [(number, name) for number, name in enumerate(more.dns) if held.isdisjoint(_covering(name))]
+    wanted = [(number, name) for number, name in enumerate(more.dns) if held.isdisjoint(covering(name))]
     wanting = {name for _, name in wanted}
     for number, name in wanted:
-        if any(over in wanting for over in _covering(name) if over != name):
+        if any(over in wanting for over in covering(name) if over != name):
             continue
-        if reached.isdisjoint(_covering(name)):
+        if reached.isdisjoint(covering(name)):
             text = f"{direction.can} look up {name}"
         elif direction.gains:
             text = f"is now told every address of {name}, not only those that it may reach"
@@ -165,13 +189,12 @@ def _left_of_denial(denied: DeniedPeer, kept: _Peers) -> tuple[Ports, ...]:
     """
     ports = denied.ports or EVERY_PORT
     is_whole = ports == EVERY_PORT
-    over = (peer.ports for host in _covering(denied.host) for peer in kept.by_host.get(host, ()))
+    over = (peer.ports for peer in kept.over(denied.host))
     left = _without((ports,), (p for p in over if p == EVERY_PORT or not is_whole))
     network = network_of(denied.host)
-    if left and network is not None:
-        parts = [part for part in kept.networks if part[1] == EVERY_PORT or not is_whole]
-        left = _without_parts(left, network, parts)
-    return left
+    if network is None:
+        return left
+    return _without_parts(left, network, [part for part in kept.parts if part.ports == EVERY_PORT or not is_whole])
 
 
 def _matters(denied: DeniedPeer, ports: Sequence[Ports], sockets: Sockets) -> bool:
@@ -201,11 +224,6 @@ def _matters(denied: DeniedPeer, ports: Sequence[Ports], sockets: Sockets) -> bo
     return False
 
 
-@lru_cache(maxsize=4096)
-def _covering(host: str) -> tuple[str, ...]:
-    return tuple(covering(host))
-
-
 # Ranges of ports, and networks at them.
 
 
@@ -230,24 +248,26 @@ def _without(ports: Iterable[Ports], taken: Iterable[Ports]) -> tuple[Ports, ...
     return tuple(left)
 
 
-def _without_parts(
-    ports: tuple[Ports, ...], network: Network, parts: Sequence[tuple[Network, Ports]]
-) -> tuple[Ports, ...]:
+def _without_parts(ports: tuple[Ports, ...], network: Network, parts: Sequence[_Part]) -> tuple[Ports, ...]:
     """What is left of the ports at which a network is wanted, where several narrower ones together cover it."""
+    if not ports or network.num_addresses == 1:
+        return ports
+    first, last = int(network[0]), int(network[-1])
     inside = [
         part
         for part in parts
-        if part[0].version == network.version
-        and part[0].subnet_of(network)  # type: ignore[arg-type]
-        and any(_overlap(part[1], these) for these in ports)
+        if first <= part.first
+        and part.last <= last
+        and part.network.version == network.version
+        and any(_overlap(part.ports, these) for these in ports)
     ]
-    if len(inside) < 2 or len(inside) > MAX_PARTS:
+    if len(inside) > MAX_PARTS:
         return ports
-    edges = sorted({edge for _, (first, last) in inside for edge in (first, last + 1)})
+    edges = sorted({edge for part in inside for edge in (part.ports[0], part.ports[1] + 1)})
     covered = [
-        (first, after - 1)
-        for first, after in pairwise(edges)
-        if network in _collapsed(n for n, held in inside if _within((first, after - 1), held))
+        (low, after - 1)
+        for low, after in pairwise(edges)
+        if network in _collapsed(part.network for part in inside if _within((low, after - 1), part.ports))
     ]
     return _without(ports, covered)
 

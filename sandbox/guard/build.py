@@ -6,7 +6,7 @@ its own parent). The guest's bytes go in untouched, as a nested component.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from wasmtime import Engine, WasmtimeError, wat2wasm
@@ -27,8 +27,8 @@ from sandbox.guard.state import (
     state_module,
     tells_drop,
 )
-from sandbox.guard.wire import MAX_OWNERS
 from sandbox.guard.wat import Nominal, Types, instance_type, params_text, quote, result_text
+from sandbox.guard.wire import MAX_OWNERS
 
 CANON = "(memory $memory) (realloc (core func $realloc))"
 STUBBED = ("wasi:sockets/", "wasi:http/", "wasi:clocks/timezone")
@@ -66,8 +66,13 @@ def link(engine: Engine, components: Sequence[bytes], parts: Sequence[Part]) -> 
     first = _builder(imports, parts[0].shape)
     builders = []
     for number, part in enumerate(parts):
-        builder = first.facet(facets[part.component].imports, part.shape, part.component, number)
-        _emit(builder, facets[part.component].order)
+        facet = facets[part.component]
+        builder = first.facet(facet.imports, part.shape, part.component, number)
+        _emit(builder, facet.order)
+        for wire in part.wires:
+            if wire.only is not None:
+                named = [n for n, _ in facet.served[wire.name].functions if n not in wire.only]
+                builder.barred[wire.name] = {n: builder.bar(wire.name, n) for n in named}
         builders.append(builder)
     return _wrapped(components, parts, builders, facets)
 
@@ -225,11 +230,18 @@ def outer(parts: Sequence[Part], builders: Sequence[Builder], facets: Sequence[F
         with_: list[str] = []
         for at in facet.order:
             interface = facet.imports.interfaces[at]
-            lines.append(_bundle(builder, at, interface, resources, f"{number}-{at}"))
+            lines.append(_bundle(interface, resources, f"{number}-{at}", _sources(builder, at)))
             with_.append(f"(with {quote(interface.name)} (instance $b{number}-{at}))")
         for count, wire in enumerate(part.wires):
-            lines.append(f"(alias export $app{wire.instance} {quote(wire.export)} (instance $w{number}-{count}))")
-            with_.append(f"(with {quote(wire.name)} (instance $w{number}-{count}))")
+            label = f"w{number}-{count}"
+            lines.append(f"(alias export $app{wire.instance} {quote(wire.export)} (instance ${label}))")
+            if wire.name in builder.barred:
+                served = facet.served[wire.name]
+                aliases, known = _foreign(served, resources, label)
+                lines += aliases
+                lines.append(_bundle(served, known, label, _of_instance(label), builder.barred[wire.name]))
+                label = f"b{label}"
+            with_.append(f"(with {quote(wire.name)} (instance ${label}))")
         lines.append(f"(instance $app{number} (instantiate {1 + part.component} {' '.join(with_)}))")
     for count, export in enumerate(parts[-1].shape.exports):
         sort, _, name = export.partition(" ")
@@ -240,8 +252,46 @@ def outer(parts: Sequence[Part], builders: Sequence[Builder], facets: Sequence[F
     return "(component\n" + "\n".join(lines) + ")\n"
 
 
-def _bundle(b: Builder, number: int, interface: Interface, resources: dict[int, str], label: str) -> str:
-    """The instance that the guest gets for one of its imports: functions from Wasmtime and the guard, side by side.
+def _sources(b: Builder, number: int) -> Callable[[str], str]:
+    """Where each function of an imported interface comes from: Wasmtime, or the guard."""
+
+    def source(name: str) -> str:
+        guarded = b.guarded.get((number, name))
+        return f"$i{number} {quote(name)}" if guarded is None else f'$guard "f{guarded}"'
+
+    return source
+
+
+def _of_instance(label: str) -> Callable[[str], str]:
+    return lambda name: f"${label} {quote(name)}"
+
+
+def _foreign(interface: Interface, resources: dict[int, str], label: str) -> tuple[list[str], dict[int, str]]:
+    """Lines that name the resources which another component's interface defines, and the names of all."""
+    lines, known = [], dict(resources)
+    for name, export in interface.exports:
+        if isinstance(export, int) and export not in known:
+            lines.append(f"(alias export ${label} {quote(name)} (type $r{label}-{export}))")
+            known[export] = f"$r{label}-{export}"
+    mentioned = {r for _, f in interface.functions for _, t in f.params for r in ty.resources(t)}
+    mentioned |= {r for _, f in interface.functions if f.result is not None for r in ty.resources(f.result)}
+    if mentioned - known.keys():
+        raise Unsupported(
+            f"{interface.name} has functions over a resource that it does not name, so `only` cannot hold"
+        )
+    return lines, known
+
+
+def _bundle(
+    interface: Interface,
+    resources: Mapping[int, str],
+    label: str,
+    source: Callable[[str], str],
+    barred: Mapping[str, int] | None = None,
+) -> str:
+    """The instance that the guest gets for one of its imports: functions of several origins, side by side.
+
+    ``source`` says where a function comes from; ``barred`` are those that trap, with the site that is told.
 
     It is made by a component without code that imports types and functions under plain names and exports them under
     theirs, since an instance put together in place may not have methods.
@@ -274,12 +324,13 @@ def _bundle(b: Builder, number: int, interface: Interface, resources: dict[int, 
                 seen.setdefault(resource, f"$x{count}")
             case ty.Function():
                 lines.append(f"(type $p{count} {imported.function(export)})")
-                lines.append(f'(import "f{count}" (func $f{count} (type $p{count})))')
                 exports.append(f"(type $q{count} {exported.function(export)})")
                 exports.append(f"(export {quote(name)} (func $f{count}) (func (type $q{count})))")
-                guarded = b.guarded.get((number, name))
-                source = f"$i{number} {quote(name)}" if guarded is None else f'$guard "f{guarded}"'
-                around.append(f"(alias export {source} (func $b{label}-f{count}))")
+                if barred and name in barred:
+                    lines.append(_barred(count, export, barred[name]))
+                    continue
+                lines.append(f'(import "f{count}" (func $f{count} (type $p{count})))')
+                around.append(f"(alias export {source(name)} (func $b{label}-f{count}))")
                 given.append(f'(with "f{count}" (func $b{label}-f{count}))')
             case _:
                 if isinstance(export, Nominal):
@@ -287,8 +338,41 @@ def _bundle(b: Builder, number: int, interface: Interface, resources: dict[int, 
                     exported.named[export] = f"$x{count}"
                 else:
                     exports.append(f"(type $y{count} {exported.body(export)}) (export {quote(name)} (type $y{count}))")
+    if barred:
+        # Imports stand before what is defined.
+        lines.insert(
+            0, '(import "barred" (func $barred (param "site" u32))) (core func $tell (canon lower (func $barred)))'
+        )
+        around.append(f'(alias export $host "barred" (func $b{label}-barred))')
+        given.append(f'(with "barred" (func $b{label}-barred))')
     shim = f"(component $s{label}\n  " + "\n  ".join(lines + exports) + ")"
     return "\n".join([shim, *around, f"(instance $b{label} (instantiate $s{label} {' '.join(given)}))"])
+
+
+def _barred(count: int, function: ty.Function, site: int) -> str:
+    """A function that tells the host that it was called, and traps. What it is given is taken in, up to what fits."""
+    signature = ty.signature(function)
+    return f"""
+  (core module $m{count}
+    (import "host" "tell" (func $tell (param i32)))
+    (memory (export "memory") 1)
+    (global $next (mut i32) (i32.const 16))
+    (func (export "realloc") (param i32 i32 i32 i32) (result i32) (local $at i32)
+      (local.set $at (i32.and (i32.add (global.get $next) (i32.const 7)) (i32.const -8)))
+      (if (i32.gt_u (local.get 3) (i32.const 0x10000000)) (then unreachable))
+      (global.set $next (i32.add (local.get $at) (local.get 3)))
+      (if (i32.gt_u (global.get $next) (i32.shl (memory.size) (i32.const 16))) (then
+        (if (i32.eq (i32.const -1) (memory.grow (i32.add (i32.shr_u (local.get 3) (i32.const 16)) (i32.const 1)))) (then
+          unreachable))))
+      (local.get $at))
+    (func (export "f") {params_text(signature.params)} {result_text(signature.result)}
+      (call $tell (i32.const {site})) unreachable))
+  (core instance $n{count} (instantiate $m{count} (with "host" (instance (export "tell" (func $tell))))))
+  (alias core export $n{count} "memory" (core memory $n{count}-memory))
+  (alias core export $n{count} "realloc" (core func $n{count}-realloc))
+  (alias core export $n{count} "f" (core func $n{count}-f))
+  (func $f{count} (type $p{count}) (canon lift (core func $n{count}-f)
+    (memory $n{count}-memory) (realloc (core func $n{count}-realloc))))"""
 
 
 def _host_import(b: Builder, name: str) -> str:

@@ -51,6 +51,7 @@ HOST: dict[str, ty.Function] = {
     ),
     "config": ty.Function((), ty.Tuple((ty.U32, ty.U64, ty.STRING))),
     "seed": ty.Function((("owner", ty.U32),), ty.U64),
+    "barred": ty.Function((("site", ty.U32),), None),
     "words": ty.Function((("what", ty.U32),), ty.STRING),
     "exit": ty.Function((("status", ty.U32),), None),
     "socket": ty.Function((("call", ty.U64), ("words", ty.STRING), ("text", ty.STRING)), ty.STRING),
@@ -67,8 +68,9 @@ HOST: dict[str, ty.Function] = {
 }
 """What a guard may ask of the host. Text crosses as Latin-1, one character a byte, whatever the bytes are.
 
-``words`` answers the arguments of a component of a program (twice its number) or its variables (one more): how many
-strings there are, in four bytes, and each behind its length, in four bytes.
+``barred`` is told of a call to another component that the policy does not allow, before it traps. ``words`` answers
+the arguments of a component of a program (twice its number) or its variables (one more): how many strings there are,
+in four bytes, and each behind its length, in four bytes.
 
 ``config`` answers the handle limit, the bytes that may be written to files, and one byte of flags a preopen.
 ``route`` answers a grant and a path from its root, or, with the highest bit set, the error code to give the guest:
@@ -119,8 +121,8 @@ class Emitted:
 class Builder:
     """Writes the guard functions of one instance of a component: its facet of the guard.
 
-    All but ``imports``, ``shape``, ``owner``, ``instance``, ``guarded`` and ``first`` is shared by the facets of a
-    program: ``facet`` makes another one over the same.
+    All but ``imports``, ``shape``, ``owner``, ``instance``, ``guarded``, ``barred`` and ``first`` is shared by the
+    facets of a program: ``facet`` makes another one over the same.
     """
 
     imports: Imports
@@ -138,6 +140,8 @@ class Builder:
     passed: set[tuple[int, str]] = field(default_factory=set)
     """Native functions that the guest calls directly."""
     guarded: dict[tuple[int, str], int] = field(default_factory=dict)
+    barred: dict[str, dict[str, int]] = field(default_factory=dict)
+    """Functions of other components that may not be called: interface -> function -> the site that tells of it."""
     hosts: set[str] = field(default_factory=set)
     created: set[int] = field(default_factory=set)
     """Resources that the guard makes handles of."""
@@ -155,7 +159,9 @@ class Builder:
 
     def facet(self, imports: Imports, shape: Shape, owner: int, instance: int) -> Builder:
         """The builder of another instance's facet of the same guard."""
-        return replace(self, imports=imports, shape=shape, owner=owner, instance=instance, guarded={}, first={})
+        return replace(
+            self, imports=imports, shape=shape, owner=owner, instance=instance, guarded={}, barred={}, first={}
+        )
 
     def named(self, interface: int) -> str:
         """The name of an interface as the instance imports it, or as the guard does where that does not."""
@@ -199,6 +205,12 @@ class Builder:
         if len(self.sites) >= MAX_SITES:
             raise Unsupported("it imports more functions than any WASI 0.2 world has")
         self.sites.append(Site(self.named(interface), function, capability, address, self.instance))
+        return len(self.sites) - 1
+
+    def bar(self, interface: str, function: str) -> int:
+        """The site of a function of another component's that may not be called."""
+        self.host("barred")
+        self.sites.append(Site(interface, function, "imports", instance=self.instance))
         return len(self.sites) - 1
 
     def new(self, resource: int) -> str:

@@ -16,11 +16,13 @@ from wasmtime import component as wasm
 from sandbox.component import ExternKind, codeless, facts_of
 from sandbox.guard import types as ty
 from sandbox.guard.build import splice
-from sandbox.guard.fit import Exports, exports_of, misfit
+from sandbox.guard.fit import MAX_REASON, Exports, exports_of, misfit, reason
 from sandbox.guard.program import Wire
 from sandbox.guard.reflect import Interface, Unsupported
-from sandbox.guard.wat import instance_type, quote
+from sandbox.guard.wat import Nominal, Types, quote
 
+MAX_IMPORTS = 1000
+"""Interfaces that the whole imports from outside; WASI has some forty."""
 _SORTS: Mapping[ExternKind, str] = {
     "instance": "instance",
     "func": "func",
@@ -84,32 +86,37 @@ def compose(engine: Engine, components: Sequence[bytes], instances: Sequence[Ins
     What nobody serves is imported: the newest of the compatible versions that are asked for, with everything that any
     part uses of it. Raises ``Unsupported`` where something does not fit, ``ComponentError`` for what is no component.
     """
+    if not instances:
+        raise Unsupported("there is nothing to compose")
     read = [exports_of(engine, component) for component in components]
     parts = [read[instance.component] for instance in instances]
-    for instance in instances:
-        _check(instance, instances, parts)
+    for number in range(len(instances)):
+        _check(number, instances, parts)
     resources = _identified(instances, parts)
-    imports = _merged(instances, parts, resources)
+    merged = _merged(instances, parts, resources)
     exports = facts_of(instances[-1].name, components[instances[-1].component]).exports
-    text = _text(len(components), instances, parts, imports, [(e.name, e.kind) for e in exports])
+    text = _text(len(components), instances, parts, merged, [(e.name, e.kind) for e in exports])
     try:
         whole = splice(bytes(wat2wasm(text)), components)
         wasm.Component(engine, codeless(whole))
     except WasmtimeError as error:
-        reason = " ".join(str(error).split())
-        raise Unsupported(f"Wasmtime refuses the composed component: {reason[:300]}") from None
+        raise Unsupported(f"Wasmtime refuses the composed component: {reason(error)}") from None
     return whole
 
 
-def _check(instance: Instance, instances: Sequence[Instance], parts: Sequence[Exports]) -> None:
-    """Refuse a wire that does not hold."""
-    number = next(n for n, other in enumerate(instances) if other is instance)
+def _check(number: int, instances: Sequence[Instance], parts: Sequence[Exports]) -> None:
+    """Refuse a wire of an instance that does not hold."""
+    instance = instances[number]
     imported = {i.name: i for i in parts[number].imports.interfaces}
     if len({w.name for w in instance.wires}) != len(instance.wires):
         raise Unsupported(f"{instance.name} has two wires for one import")
     for wire in instance.wires:
         if not 0 <= wire.instance < number:
             raise Unsupported(f"{instance.name} is wired to an instance that does not come before it")
+        if wire.only is not None:
+            raise Unsupported(
+                f"{instance.name} may call only some functions of {wire.name}; without a guard nothing holds it to them"
+            )
         server, served = instances[wire.instance].name, parts[wire.instance]
         if wire.name not in imported:
             raise Unsupported(f"{instance.name} does not import {wire.name}")
@@ -221,39 +228,121 @@ def _renumbered(item: ty.Type | ty.Function | int, numbers: Mapping[int, int]) -
 def _all_named(instance: str, interface: str, exports: Mapping[str, ty.Type | ty.Function | int]) -> None:
     named = {item for item in exports.values() if isinstance(item, int)}
     for name, item in exports.items():
-        match item:
-            case int():
-                mentioned: tuple[ty.Type, ...] = ()
-            case ty.Function(params, result):
-                mentioned = (*(t for _, t in params), *(() if result is None else (result,)))
-            case _:
-                mentioned = (item,)
-        if any(ty.resources(t) - named for t in mentioned):
+        if any(ty.resources(t) - named for t in _mentioned(item)):
             raise Unsupported(f"{instance} imports {name} from {interface}, with a resource that has no name there")
+
+
+def _mentioned(item: ty.Type | ty.Function | int) -> tuple[ty.Type, ...]:
+    """The types that an export is made of."""
+    match item:
+        case int():
+            return ()
+        case ty.Function(params, result):
+            return (*(t for _, t in params), *(() if result is None else (result,)))
+        case _:
+            return (item,)
+
+
+def _nominal(item: ty.Type | ty.Function | int) -> Iterator[ty.Type]:
+    """Every type in an export that must have a name where it is imported, innermost first."""
+    return (t for top in _mentioned(item) for t in ty.walk(top) if isinstance(t, Nominal))
+
+
+@dataclass(slots=True)
+class _Imports:
+    """The text of the imports, and what the outer component calls the types that they have named so far."""
+
+    lines: list[str] = field(default_factory=list)
+    labels: dict[str, str] = field(default_factory=dict)
+    """By its track, the identifier of each instance."""
+    resources: dict[int, str] = field(default_factory=dict)
+    types: dict[ty.Type, str] = field(default_factory=dict)
+
+    def names_all(self, interface: Interface) -> bool:
+        """Whether each type that must have a name has one, here or before it is used in the interface itself."""
+        named: set[ty.Type] = set()
+        for _, item in interface.exports:
+            if any(t not in named and t not in self.types and t is not item for t in _nominal(item)):
+                return False
+            if isinstance(item, Nominal):
+                named.add(item)
+        return True
+
+    def add(self, key: str, interface: Interface) -> None:
+        label = self.labels[key] = f"$i{len(self.labels)}"
+        self.lines.append(f"(import {quote(interface.name)} (instance {label} {self._body(interface)}))")
+        for count, (name, item) in enumerate(interface.exports):
+            known = f"{label}-{count}"
+            if isinstance(item, int) and item not in self.resources:
+                self.resources[item] = known
+            elif isinstance(item, Nominal) and item not in self.types:
+                self.types[item] = known
+            else:
+                continue
+            self.lines.append(f"(alias export {label} {quote(name)} (type {known}))")
+
+    def _body(self, interface: Interface) -> str:
+        """The exports of the instance's type. What an interface before it has named is that, and not declared anew."""
+        resources: dict[int, str] = {}
+        types = Types(resource=lambda number: resources[number])
+        lines: list[str] = []
+
+        def outside(label: str) -> str:
+            lines.append(f"(alias outer 1 {label} (type $o{len(lines)}))")
+            return f"$o{len(lines) - 1}"
+
+        # Resources first: an interface may name one after functions that have it under another name.
+        for count, (name, item) in sorted(enumerate(interface.exports), key=lambda e: not isinstance(e[1][1], int)):
+            for t in _nominal(item):
+                if t not in types.named and t in self.types:
+                    types.named[t] = outside(self.types[t])
+            match item:
+                case int(number):
+                    if number not in resources and number in self.resources:
+                        resources[number] = outside(self.resources[number])
+                    bound = f"eq {resources[number]}" if number in resources else "sub resource"
+                    lines.append(f"(export {quote(name)} (type $x{count} ({bound})))")
+                    resources[number] = f"$x{count}"
+                case ty.Function():
+                    lines.append(f"(export {quote(name)} {types.function(item)})")
+                case _:
+                    if item not in types.named:
+                        lines.append(f"(type $d{count} {types.body(item)})")
+                    bound = types.named.get(item, f"$d{count}")
+                    lines.append(f"(export {quote(name)} (type $x{count} (eq {bound})))")
+                    if isinstance(item, Nominal):
+                        types.named[item] = f"$x{count}"
+        return "\n  ".join(lines)
+
+
+def _imported(merged: Mapping[str, tuple[Interface, str]]) -> _Imports:
+    """The imports in an order in which every type is named before it is used."""
+    if len(merged) > MAX_IMPORTS:
+        raise Unsupported(f"more than {MAX_IMPORTS} interfaces are imported from outside")
+    imports = _Imports()
+    left = {key: interface for key, (interface, _) in merged.items()}
+    while left:
+        key = next((key for key, interface in left.items() if imports.names_all(interface)), None)
+        if key is None:
+            names = ", ".join(interface.name for interface in left.values())
+            raise Unsupported(f"types are used and nowhere named in imports of {names}"[:MAX_REASON])
+        imports.add(key, left.pop(key))
+    return imports
 
 
 def _text(
     components: int,
     instances: Sequence[Instance],
     parts: Sequence[Exports],
-    imports: Mapping[str, tuple[Interface, str]],
+    merged: Mapping[str, tuple[Interface, str]],
     exports: Sequence[tuple[str, ExternKind]],
 ) -> str:
     """The text of the outer component, with an empty component where each guest goes."""
-    lines: list[str] = []
-    known: dict[int, str] = {}
-    for number, (interface, _) in enumerate(imports.values()):
-        # Resources first: an interface may name one after functions that have it under another name.
-        ordered = sorted(interface.exports, key=lambda export: not isinstance(export[1], int))
-        text, fresh = instance_type(ordered, known)
-        lines.append(f"(import {quote(interface.name)} {text.replace('(instance', f'(instance $i{number}', 1)})")
-        for resource, name in fresh:
-            lines.append(f"(alias export $i{number} {quote(name)} (type $R{resource}))")
-            known[resource] = f"$R{resource}"
+    imports = _imported(merged)
+    lines = imports.lines
     lines += ["(component)"] * components  # without names, which would be sections inside them
-    outside = {key: number for number, key in enumerate(imports)}
     for number, (instance, part) in enumerate(zip(instances, parts, strict=True)):
-        given = [(i.name, f"$i{outside[track(i.name)]}") for i in _outside(instance, part)]
+        given = [(i.name, imports.labels[track(i.name)]) for i in _outside(instance, part)]
         for count, wire in enumerate(instance.wires):
             lines.append(f"(alias export $p{wire.instance} {quote(wire.export)} (instance $w{number}-{count}))")
             given.append((wire.name, f"$w{number}-{count}"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -17,6 +18,9 @@ MAX_SIDE = 200
 """Characters that a sentence spends on the type that one side has."""
 MAX_WORD = 100
 """Characters of one name in a type."""
+MAX_REASON = 300
+"""Characters of what Wasmtime says."""
+_PLACE = re.compile(r" \(at offset 0x[0-9a-f]+\)")
 _LEAD = 60
 """Characters that are shown before the place where two long types differ."""
 
@@ -51,7 +55,7 @@ def exports_of(engine: Engine, component: bytes) -> Exports:
         whole = wasm.Component(engine, codeless(component)).type
         imported, exported = whole.imports(engine), whole.exports(engine)
     except WasmtimeError as error:
-        raise Unsupported(f"Wasmtime refuses its imports or exports: {str(error).splitlines()[0]}") from None
+        raise Unsupported(f"Wasmtime refuses its types: {reason(error)}") from None
     reader = _Reader()
     imports = []
     for name, extern in imported.items():
@@ -68,6 +72,13 @@ def exports_of(engine: Engine, component: bytes) -> Exports:
             except Unsupported as error:
                 unread[name] = str(error)
     return Exports(Imports(tuple(imports), known), interfaces, tuple(reader.resources), unread)
+
+
+def reason(error: WasmtimeError) -> str:
+    """What Wasmtime has against a component without code, without the places: they are none of the whole one's."""
+    lines = [_PLACE.sub("", line).strip() for line in str(error).splitlines()]
+    told = [line for line in lines if line and line != "Caused by:"]
+    return "; ".join(told[1:] or told)[:MAX_REASON]
 
 
 def _interface(

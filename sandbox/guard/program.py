@@ -8,7 +8,7 @@ everything that any of them uses of it.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from sandbox.guard import types as ty
 from sandbox.guard.reflect import Imports, Interface, Resource, Unsupported
@@ -49,6 +49,8 @@ class Facet:
     """At each number the interface as this component imports it; one that it does not import has no exports."""
     order: tuple[int, ...]
     """The numbers of those that it imports, in its own order."""
+    served: Mapping[str, Interface] = field(default_factory=dict)
+    """What it imports from other components, by name."""
 
 
 def unify(components: Sequence[Imports], wired: Sequence[Iterable[str]]) -> tuple[Imports, tuple[Facet, ...]]:
@@ -60,6 +62,7 @@ def unify(components: Sequence[Imports], wired: Sequence[Iterable[str]]) -> tupl
     known: list[Resource] = []
     merged: dict[str, Interface] = {}
     own: list[dict[str, Interface]] = []
+    foreign: list[dict[str, Interface]] = []
     for number, (imports, served) in enumerate(zip(components, wired, strict=True)):
         numbers: dict[int, int] = {}
         for at, resource in enumerate(imports.resources):
@@ -70,23 +73,28 @@ def unify(components: Sequence[Imports], wired: Sequence[Iterable[str]]) -> tupl
                 known.append(resource)
             numbers[at] = resources[key]
         mine: dict[str, Interface] = {}
+        others: dict[str, Interface] = {}
         for interface in imports.interfaces:
+            exports = tuple((n, _renumbered(e, numbers)) for n, e in interface.exports)
             if interface.name in served:
+                others[interface.name] = Interface(interface.name, exports)
                 continue
             base = interface.name.partition("@")[0]
             if base in mine:
                 raise Unsupported(f"it imports two releases of {base}; a component of a program may import one")
-            mine[base] = Interface(interface.name, tuple((n, _renumbered(e, numbers)) for n, e in interface.exports))
+            mine[base] = Interface(interface.name, exports)
             merged[base] = _merged(merged.get(base), mine[base])
         own.append(mine)
+        foreign.append(others)
     bases = list(merged)
     program = Imports(tuple(merged.values()), tuple(known))
     return program, tuple(
         Facet(
             Imports(tuple(mine.get(base, Interface(merged[base].name, ())) for base in bases), tuple(known)),
             tuple(bases.index(base) for base in mine),
+            others,
         )
-        for mine in own
+        for mine, others in zip(own, foreign, strict=True)
     )
 
 

@@ -80,6 +80,8 @@ class Finding:
     fix: Fix | None = None
     ignored: str | None = None
     """The reason that a comment gives for ignoring it; ``None``: it is not ignored."""
+    conceals: bool = False
+    """Whether the file holds something that is not to be shown: then no line of it is."""
     unjudged: bool = False
     """Whether it says that something could not be judged: the other rules have not seen it."""
 

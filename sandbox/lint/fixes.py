@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from sandbox.lint.finding import Edit, Finding, Region
 from sandbox.source import Data, Document, Node, Route, parse
 
-EFFORT = 8 * 1024 * 1024
+EFFORT = 4 * 1024 * 1024
 """Characters that are read again to try edits of one text; there are no fixes beyond."""
 
 Edits = tuple[Edit, ...]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -21,7 +20,7 @@ from sandbox.lint.rules import all_rules
 from sandbox.policy.errors import Fault, PolicyError
 from sandbox.policy.file import policy_directory, read_policy_file
 from sandbox.policy.globs import Pattern
-from sandbox.policy.load import policy_of
+from sandbox.policy.load import digest_of, policy_of
 from sandbox.policy.model import ComponentPolicy, Policy
 from sandbox.source import Document, parse, render_route
 
@@ -76,7 +75,7 @@ class Linter:
     def text(self, text: bytes, *, file: str, directory: str) -> tuple[Finding, ...]:
         """The same for a policy that was read already, or that is not in a file yet."""
         document = parse(text)
-        digest = f"sha256:{hashlib.sha256(text).hexdigest()}"
+        digest = digest_of(text)
         try:
             policy = policy_of(document, digest=digest, file=file, directory=directory)
         except PolicyError as error:
@@ -283,6 +282,7 @@ def _finding(rule: Rule, problem: Problem, case: Case) -> Finding:
         component=case.component.name,
         related=problem.related,
         fix=problem.fix,
+        conceals=rule.conceals,
         unjudged=rule.unjudged,
     )
 

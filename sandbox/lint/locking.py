@@ -9,6 +9,7 @@ from typing import Literal
 
 from sandbox.component import ComponentError, Facts, read_component
 from sandbox.host import absolute
+from sandbox.lint.ignores import ignores
 from sandbox.lint.lock import (
     Difference,
     Locked,
@@ -22,8 +23,10 @@ from sandbox.lint.lock import (
 )
 from sandbox.lint.paths import find_policies
 from sandbox.policy.errors import Fault, PolicyError
-from sandbox.policy.file import policy_directory
+from sandbox.policy.file import policy_directory, read_policy_file
+from sandbox.policy.load import digest_of, policy_of
 from sandbox.policy.model import ComponentPolicy, Policy
+from sandbox.source import parse
 
 State = Literal["same", "new", "changed", "stale", "pinned", "contradicted", "absent"]
 """``new``: the lock does not name it; ``stale``: it alone does. The others have no file: ``pinned`` to the digest that
@@ -34,6 +37,10 @@ Outcome = Literal["written", "unchanged", "agrees", "differs", "missing", "refus
 
 DISAGREE = frozenset[State]({"new", "changed", "stale", "contradicted"})
 """What the lock would have otherwise."""
+
+
+UNLOCKED = "unlocked-component"
+"""The rule that finds what no lock names; a component for which it is ignored is not locked."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -122,7 +129,7 @@ class Surveyor:
         named: dict[str, _Named] = {}
         for file in folder.files:
             try:
-                _gather(Policy.load(file), named)
+                _gather(file, named)
             except PolicyError as error:
                 faults += map(str, error.faults)
         locked: Mapping[str, Locked] = {}
@@ -202,9 +209,15 @@ class _Named:
         return {component.digest for _, component in self.uses if component.digest is not None}
 
 
-def _gather(policy: Policy, named: dict[str, _Named]) -> None:
+def _gather(file: str, named: dict[str, _Named]) -> None:
+    """The components that a policy names, but for those that a comment has the linter leave unlocked."""
+    text = read_policy_file(file)
+    document = parse(text)
+    policy = policy_of(document, digest=digest_of(text), file=file, directory=policy_directory(file))
+    unlocked = {i.line for i in ignores(document) if i.rule == UNLOCKED and i.reason}
     for component in policy.components:
-        if component.source is not None:
+        line = policy.place(f"components.{component.name}.source").line
+        if component.source is not None and line not in unlocked:
             path = absolute(component.source, policy.directory)
             named.setdefault(key_of(component.source), _Named(path=path)).uses.append((policy, component))
 

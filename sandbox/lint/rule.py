@@ -51,5 +51,7 @@ class Rule:
     rests_on: RestsOn = "policy"
     """What its findings depend on. An ignore that ignores nothing may be of use where there is another component, or on
     another machine."""
+    conceals: bool = False
+    """Whether its findings are about what is not to be shown, in a log for example."""
     unjudged: bool = False
     """Whether its findings say that something could not be judged."""

@@ -22,7 +22,7 @@ VERSION = (
 FUNCTION = rf"(?:\[constructor\])?{_LABEL}|\[(?:method|static)\]{_LABEL}\.{_LABEL}"
 """A function of an interface, or what makes, belongs to or stands beside one of its resources."""
 
-_RELEASE = re.compile(rf"({_NUMBER})\.({_NUMBER})\.({_NUMBER})(?:\+.*)?", re.DOTALL)
+_RELEASE = re.compile(rf"({_NUMBER})\.({_NUMBER})\.({_NUMBER})(?:\+[0-9A-Za-z.-]+)?")
 
 
 def satisfies(imported: str, exported: str) -> bool:

@@ -46,8 +46,12 @@ def parse_policy(text: bytes, *, file: str, directory: str) -> model.Policy:
 
     ``file`` names it in messages; ``directory`` (absolute) is where its relative paths start. Raises ``PolicyError``.
     """
-    digest = f"sha256:{hashlib.sha256(text).hexdigest()}"
-    return policy_of(parse(text), digest=digest, file=file, directory=directory)
+    return policy_of(parse(text), digest=digest_of(text), file=file, directory=directory)
+
+
+def digest_of(text: bytes) -> str:
+    """The digest of a policy's bytes, as plans and events name it."""
+    return f"sha256:{hashlib.sha256(text).hexdigest()}"
 
 
 def policy_of(document: Document, *, digest: str, file: str, directory: str) -> model.Policy:

@@ -84,13 +84,15 @@ def text(
 
     ``width`` is in columns; source lines are cut to it around what they show, sentences are left to the terminal.
     ``sources`` has the lines of the policies by their names in the findings, split at newlines alone; a finding whose
-    line it does not have is shown without it.
+    line it does not have is shown without it, and so is one in a file that holds what is not to be shown.
     """
     paint = _Paint(color)
     width = max(width, NARROWEST)
     lines: list[str] = []
+    concealed = {finding.file for finding in result.findings if finding.conceals}
     for finding in shown(result, min_severity):
-        lines += [*_finding(finding, paint, width, sources.get(finding.file, ())), ""]
+        source = () if finding.file in concealed else sources.get(finding.file, ())
+        lines += [*_finding(finding, paint, width, source), ""]
     return "\n".join([*lines, paint(_BOLD, summary(result, min_severity))]) + "\n"
 
 

@@ -105,6 +105,11 @@ class Callbacks:
             self.trap = "the granted directories were asked for again, beyond the bound on open handles"
         self.channel.send("refused", time.time(), self.sites[site], text, raw)
 
+    def barred(self, _: object, site: int) -> None:
+        interface, function = self.sites[site][:2]
+        self.trap = f"the policy does not allow this call of {function} of {interface}"
+        self.channel.send("refused", time.time(), self.sites[site], "", "")
+
     def note(self, _: object, site: int, number: int, case: int, text: str) -> None:
         what = self.sites[site][2].removeprefix("note.")
         if not text:
@@ -288,6 +293,7 @@ class Callbacks:
             "config": self.config,
             "seed": self.seed,
             "words": self.words,
+            "barred": self.barred,
             "exit": self.exit,
             "socket": self.socket,
             "secret": self.secret,

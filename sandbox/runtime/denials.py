@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from sandbox.audit.events import Happening
 from sandbox.audit.quote import yaml_scalar
 from sandbox.guard.sites import Reason, Site, site_from_data
-from sandbox.plan import Plan, Preopen
+from sandbox.plan import Link, Plan, Preopen
 
 MODULE = "wasi_snapshot_preview1"
 """The interface of modules, without the time that importing their vocabulary takes."""
@@ -70,7 +70,10 @@ def explainer_of(plan: Plan) -> Explainer:
     whole = replace(plan, preopens=tuple(preopens))
     bounds: set[str] = set()
     members = plan.members
-    each = [Explainer(members[i.member], whole, i.name, bounds) for i in plan.program.instances]
+    each = [
+        Explainer(members[i.member], whole, i.name, bounds, {link.name: link for link in i.links})
+        for i in plan.program.instances
+    ]
     return ProgramExplainer(whole, each, [i.member for i in plan.program.instances], bounds)
 
 
@@ -78,13 +81,20 @@ class Explainer:
     """Explains what one component did."""
 
     def __init__(
-        self, plan: Plan, program: Plan | None = None, path: str | None = None, bounds: set[str] | None = None
+        self,
+        plan: Plan,
+        program: Plan | None = None,
+        path: str | None = None,
+        bounds: set[str] | None = None,
+        links: Mapping[str, Link] | None = None,
     ) -> None:
         """``program`` is the plan of the component that is run, with the directories of all; ``path`` that of this one
-        in it."""
+        in it, and ``links`` are what other components serve it.
+        """
         self.plan = plan
         self.program = program or plan
         self.path = path
+        self.links = links or {}
         self.root = f"components.{plan.component}"
         self.bounds: set[str] = set() if bounds is None else bounds
         """Bounds that were reached while the guest went on: ``limits.handles``, ``limits.disk``."""
@@ -127,6 +137,8 @@ class Explainer:
     def _refused(self, site: Site, time: float, text: str, raw: str) -> Happening:
         if site.capability in UNGRANTED:
             return self._ungranted(site, time)
+        if site.capability == "imports":
+            return self._barred(site, time)
         if site.function == "get-directories":
             return self._bound(site, time, "handles", None, None)
         family = site.capability.partition(".")[0]
@@ -140,6 +152,16 @@ class Explainer:
             return self._happening(site, time, reason, line, resource=resource, grant=grant)
         line, resource = self._grants_line(site.capability), _text(text) or None
         return self._happening(site, time, NOT_YET[family], line, resource=resource)
+
+    def _barred(self, site: Site, time: float) -> Happening:
+        """A call of another component that the policy leaves out."""
+        link = self.links[site.interface]
+        names = ", ".join([*(link.only or ()), site.function])
+        of = link.route.rpartition(".imports[")[2].removesuffix("]")
+        grant = f"imports:\n  {of}: {{component: {link.component}, only: [{names}]}}"
+        allowed = ", ".join(link.only or ())
+        reason = f"of this interface the policy allows {allowed} alone; the call trapped"
+        return self._happening(site, time, reason, self.program.line(link.route), grant=grant)
 
     def _path(self, site: Site, time: float, message: Sequence[Any]) -> Happening:
         _, _, _, code, number, base, path = message[:7]

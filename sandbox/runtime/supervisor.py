@@ -132,6 +132,11 @@ def _families() -> list[int]:
     return found
 
 
+def _paths(plan: Plan) -> list[str | None]:
+    """The paths of a program's instances."""
+    return [None] if plan.program is None else [instance.name for instance in plan.program.instances]
+
+
 def _with_sockets(plan: Plan) -> Plan:
     """The plan, where nothing of the network is granted with a family that says so: all is refused by it."""
     return plan if plan.sockets is not None else replace(plan, sockets=Sockets())
@@ -216,10 +221,13 @@ class Supervisor:
         self.phase = "running"
         if any(member.uses_sockets for member in self.plan.members):
             # Not before: the guest starts meanwhile.
+            from sandbox.broker.lookups import Spent
             from sandbox.broker.network import Broker
 
+            spent, paths = Spent(), _paths(self.plan)
             for number, member in enumerate(self.plan.members):
-                self.brokers[number] = Broker(_with_sockets(member), self._record, self._reply)
+                of = _with_sockets(member)
+                self.brokers[number] = Broker(of, self._record, self._reply, spent=spent, paths=paths)
         if self.request.meanwhile is not None:
             self.request.meanwhile()
         return self._attend()
@@ -471,14 +479,18 @@ class Supervisor:
         if not self.brokers:
             raise ValueError("the policy grants no sockets")
         _, when, data, number, op, args = message
-        site, thing = site_from_data(data), args["object"]
+        site = site_from_data(data)
+        if len(self.brokers) == 1:
+            self.brokers[0].request(when, site, number, op, args)
+            return
         # Who was handed a socket by another component can do with it what that one may.
-        broker = self.homes.get(thing)
-        if broker is None:
-            broker = self.homes[thing] = self.brokers[self.explainer.member_of(site)]
+        thing = args["object"]
+        broker = self.homes.get(thing) or self.brokers[self.explainer.member_of(site)]
         broker.request(when, site, number, op, args)
-        if op == "closed":
-            del self.homes[thing]
+        if broker.holds(thing):
+            self.homes[thing] = broker
+        else:
+            self.homes.pop(thing, None)
 
     def _reported(self, report: dict[str, Any]) -> End:
         _check_report(report)
@@ -506,6 +518,7 @@ class Supervisor:
                 capability=f"limits.{name}",
                 reason=reason,
                 line=self.plan.line(f"components.{self.plan.component}.limits.{name}"),
+                path=_paths(self.plan)[-1],
             )
         )
         return End("limit", reason, f"limits.{name}")
@@ -622,6 +635,7 @@ class Supervisor:
                     capability="run",
                     reason=end.reason or "",
                     line=self.plan.line(f"components.{self.plan.component}.source"),
+                    path=_paths(self.plan)[-1],
                 )
             )
         ending = None if report.get("how") == "usage" else ENDINGS.get(end.how)
@@ -652,5 +666,10 @@ class Supervisor:
 
     def _ended(self, reason: str, status: int) -> Happening:
         return Happening(
-            name="ended", component=self.plan.component, capability="run", reason=reason, exit_status=status
+            name="ended",
+            component=self.plan.component,
+            capability="run",
+            reason=reason,
+            exit_status=status,
+            path=_paths(self.plan)[-1],
         )

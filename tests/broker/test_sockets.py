@@ -19,7 +19,7 @@ import pytest
 from sandbox.broker.kernel import bind_socket
 from sandbox.broker.objects import CODE, Answer
 from sandbox.broker.sockets import Sockets
-from sandbox.broker.table import FOR_EVER, LINGER, MAX_DROPPED
+from sandbox.broker.table import FOR_EVER, LINGER, MAX_DROPPED, STANDARD_STREAMS
 from sandbox.broker.tcp import CHUNK
 from sandbox.broker.udp import MAX_PEERS
 from sandbox.guard import types as ty
@@ -33,11 +33,11 @@ LIMITS = {"sockets": 8, "sent": 1 << 30, "received": 1 << 30, "judge_peers": Fal
 
 def rows() -> list[list[Any]]:
     """A site for each function that the guard passes on, as its table has them."""
-    found = [[f"wasi:sockets/any@{VERSION}", name, "sockets", False] for name in FUNCTIONS]
+    found = [[f"wasi:sockets/any@{VERSION}", name, "sockets", False, 0] for name in FUNCTIONS]
     for resource, methods in METHODS.items():
         interface = f"wasi:sockets/{resource.partition('-')[0]}@{VERSION}"
-        found += [[interface, f"[method]{resource}.{m}", "sockets", False] for m in methods]
-    return [*found, [f"wasi:io/error@{VERSION}", "[method]error.to-debug-string", "sockets", False]]
+        found += [[interface, f"[method]{resource}.{m}", "sockets", False, 0] for m in methods]
+    return [*found, [f"wasi:io/error@{VERSION}", "[method]error.to-debug-string", "sockets", False, 0]]
 
 
 ROWS = rows()
@@ -919,8 +919,9 @@ def test_families_that_the_host_has(families: list[int], answers: list[bool]) ->
 def test_numbers_run_out() -> None:
     """A number is never used twice; when they have run out, there are no more sockets."""
     world = World()
-    world.sockets.number = MAX_OBJECT - 1
-    assert world.new() == MAX_OBJECT
+    last = MAX_OBJECT - STANDARD_STREAMS
+    world.sockets.number = last - 1
+    assert world.new() == last
     assert world.call("create-udp-socket", 0, 0) == error("new-socket-limit")
     assert world.call("resolve-addresses", 0, 0, text="a") == error("new-socket-limit")
     assert world.sockets.open == 1
@@ -1338,6 +1339,7 @@ def test_datagrams_to_anybody(world: World, echo: Echo) -> None:
         "[method]outgoing-datagram-stream.send",
         "sockets.udp.send",
         True,
+        0,
     ]
     assert peer.recvfrom(10) == (b"x", where)
     assert world.udp("remote-address", number) == error("invalid-state")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -89,6 +90,26 @@ def test_a_policy_that_is_new_or_gone() -> None:
     ]
 
 
+def test_what_runs() -> None:
+    """Another component that runs by itself is neither more nor less: each keeps to what it is granted."""
+    old, new = replace(policy(a={}, b={}), run="a"), replace(policy(a={}, b={}), run="b")
+    assert changes(old, new) == (
+        Change(
+            kind="changed",
+            component="b",
+            capability="component",
+            text="runs where no component is named (until now: a)",
+            file="new.yaml",
+            line=1,
+            column=1,
+        ),
+    )
+    assert [c.text for c in changes(replace(old, run=None), new)] == ["runs where no component is named"]
+    assert [(c.component, c.text) for c in changes(old, replace(new, run=None))] == [
+        ("a", "no longer runs where no component is named")
+    ]
+
+
 def test_kinds_come_in_order() -> None:
     """Of each component, what was gained comes first, then what was lost, then what is another."""
     plain = {"grants": {"arguments": "inherit"}, "source": "x"}
@@ -104,11 +125,11 @@ WIDENINGS: list[tuple[str, Any]] = [
     ("grants.filesystem.0.access", "write"),
     ("grants.filesystem.0.host", "/"),
     ("grants.filesystem.1.hard-links", "allow"),
-    ("grants.filesystem.1.except.-", None),
+    ("grants.filesystem.1.except", []),
     ("grants.stdio.stdin", {"file": "another.txt"}),
     ("grants.stdio.stdout", "inherit"),
     ("grants.environment.set.MORE", "x"),
-    ("grants.environment.inherit.+", "MORE"),
+    ("grants.environment.inherit.+", "CALLERS"),
     ("grants.arguments", "inherit"),
     ("grants.clocks.wall", "real"),
     ("grants.random", "secure"),
@@ -134,7 +155,7 @@ WIDENINGS: list[tuple[str, Any]] = [
     ("limits.lookups", 4),
     ("limits.lookup-bytes", "2KiB"),
 ]
-"""Steps from ``FULL`` that each grant more: routes below the component, ``+`` to append and ``-`` to remove an item."""
+"""Steps from ``FULL`` that each grant more: a route below the component, whose end ``+`` appends an item."""
 
 
 def stepped(data: dict[str, Any], route: str, value: Any) -> dict[str, Any]:
@@ -146,14 +167,12 @@ def stepped(data: dict[str, Any], route: str, value: Any) -> dict[str, Any]:
         at = at[int(part)] if isinstance(at, list) else at.setdefault(part, {})
     if last == "+":
         at.append(value)
-    elif last == "-":
-        at.pop()
     elif isinstance(at, list):
         at[int(last)] = value
     else:
         at[last] = value
     if last == "hard-links":
-        del at["except"]
+        at["except"] = []
     return data
 
 

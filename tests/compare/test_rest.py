@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any
 
 import pytest
 
 from sandbox.compare import rest
-from sandbox.policy.model import Limits
+from sandbox.policy.model import Limits, Wire
 from tests.compare.pairs import changes, granted, policy, said
 
 DIGEST, OTHER = "sha256:" + "a" * 64, "sha256:" + "b" * 64
@@ -191,6 +191,62 @@ def test_limits(limit: str, old: Any, new: Any, expected: str) -> None:
 def test_every_limit_is_compared() -> None:
     """None of the model's limits is left out."""
     assert {*rest._LIMITS, "events"} == {field.name.replace("_", "-") for field in fields(Limits)}
+
+
+A, B = "bank:payments/auth", "bank:payments/auth@1.0.0"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ((), (Wire(interface=A, component="x"),), [f"gained: can now call every function of {A} of the component x"]),
+        (
+            (Wire(interface=A, component="x", only=("f", "g")),),
+            (Wire(interface=A, component="x", only=("h", "g")),),
+            [
+                f"gained: can now call h of {A} of the component x",
+                f"lost: can no longer call f of {A} of the component x",
+            ],
+        ),
+        ((Wire(interface=A, component="x"),), (Wire(interface=A, component="x", only=()),), None),
+        ((Wire(interface=A, component="x"),), (Wire(interface=B, component="x", only=("f",)),), None),
+        (
+            (Wire(interface=B, component="x"),),
+            (Wire(interface=A, component="x"),),
+            [f"gained: can now call every function of {A} of the component x"],
+        ),
+        (
+            (Wire(interface=A, component="x"),),
+            (Wire(interface=A, component="y"),),
+            [
+                f"gained: can now call every function of {A} of the component y",
+                f"lost: can no longer call every function of {A} of the component x",
+            ],
+        ),
+        (
+            (Wire(interface=A, component="x", own=True),),
+            (Wire(interface=A, component="x"),),
+            ["gained: now shares its instance of the component x with others"],
+        ),
+        (
+            (Wire(interface=A, component="x"),),
+            (Wire(interface=A, component="x", own=True),),
+            ["lost: no longer shares its instance of the component x with others"],
+        ),
+    ],
+)
+def test_imports(old: tuple[Wire, ...], new: tuple[Wire, ...], expected: list[str] | None) -> None:
+    """Functions of another component are a capability each; an instance that others share leads to them. ``None``:
+    nothing is gained.
+    """
+    sides = [policy({}, "old.yaml"), policy({})]
+    before, after = (
+        replace(side, components=(replace(side.components[0], imports=wires),))
+        for side, wires in zip(sides, (old, new), strict=True)
+    )
+    found = [f"{c.kind}: {c.text}" for c in changes(before, after) if expected is not None or c.kind == "gained"]
+    assert found == (expected or [])
+    assert changes(after, after) == ()
 
 
 @pytest.mark.parametrize(

@@ -73,6 +73,9 @@ def test_run_of_a_component_under_a_policy(tmp_path: Path) -> None:
     both = write_policy(tmp_path, several, "both.yaml")
     assert sandbox("run", "--component", "b", both, "--", "args") == Done(0, 'args -> ok 2 "b" "args"\n', "")
     assert sandbox("run", both) == Done(2, "", f"sandbox: {both} has several components (a, b); say which one\n")
+    chosen = write_policy(tmp_path, several | {"run": "b"}, "chosen.yaml")
+    assert sandbox("run", chosen, "--", "args") == Done(0, 'args -> ok 2 "b" "args"\n', "")
+    assert sandbox("run", "--component", "a", chosen, "--", "args") == Done(0, 'args -> ok 2 "a" "args"\n', "")
     unknown = sandbox("run", "--component", "c", both)
     assert unknown == Done(2, "", f"sandbox: {both} has no component 'c'; it has a, b\n")
 

@@ -683,6 +683,18 @@ sandbox.lock: written, with 0 components
     assert sandbox_lock(check=True) == Done(0, "sandbox.lock: agrees with 0 components\n", "")
 
 
+def test_what_a_comment_leaves_unlocked(tmp_path: Path, sandbox_lock: Command) -> None:
+    """A component for which the rule is ignored with a reason is neither locked nor missed; without a reason it is."""
+    (tmp_path / "built.wasm").write_bytes(wasm("wasi:cli/stdout@0.2.3"))
+    text = policy(built="built.wasm")
+    asked = "    # sandbox: ignore[unlocked-component]{}\n    source:"
+    for reason, outcome in ((" built here", "nothing"), ("", "differs")):
+        (tmp_path / "policy.yaml").write_text(text.replace("    source:", asked.format(reason)), encoding="utf-8")
+        folder = locking.folders([str(tmp_path)])[0]
+        entries = locking.Surveyor().survey(folder).entries
+        assert [entry.names for entry in entries] == ([] if outcome == "nothing" else [("built",)])
+
+
 def test_nothing_to_lock(tmp_path: Path, sandbox_lock: Command) -> None:
     """Where no policy names a file, no lock is written and none is missed."""
     (tmp_path / "p.yaml").write_text("version: 1\ncomponents:\n  bare: {}\n")

@@ -239,7 +239,7 @@ LIMITS = st.fixed_dictionaries(
     },
 )
 
-POLICIES = st.fixed_dictionaries(
+_PLAIN_POLICIES: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
     {
         "version": st.just(1),
         "components": st.dictionaries(
@@ -259,9 +259,8 @@ POLICIES = st.fixed_dictionaries(
             max_size=2,
         ),
     }
-).flatmap(
-    lambda policy: (
-        st.just(policy) | st.builds(lambda name: policy | {"run": name}, st.sampled_from(list(policy["components"])))
-    )
+)
+POLICIES = _PLAIN_POLICIES.flatmap(
+    lambda policy: st.sampled_from([policy, *(policy | {"run": name} for name in policy["components"])])
 )
 """Valid policies as plain data."""

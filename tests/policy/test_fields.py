@@ -139,7 +139,7 @@ def changed(route: tuple[str | int, ...], value: Any, data: Any = FULL) -> Any:
 def test_each_key_of_the_language_is_in_one_of_the_tables() -> None:
     """A key that is added to the models must come with a proof that it is enforced or refused."""
     keys = {(name, key) for name, section in sections(PolicySection, {}).items() for key in _fields(section)}
-    assert sorted(keys) == sorted([*CHANGES, *REFUSALS])
+    assert sorted(keys) == sorted({*CHANGES, *WIRES, *REFUSALS})
 
 
 @pytest.mark.parametrize(("section", "key"), CHANGES)

@@ -671,15 +671,19 @@ WHOLE = {
     "run of none": (
         "version: 1\nrun:\ncomponents: {app: {}}",
         [
-            "policy.yaml:2:1: run: is empty: it must be a component's name: "
-            "1 to 63 of a-z, 0-9, _ and -, starting with a letter or digit"
+            (
+                "policy.yaml:2:1: run: is empty: it must be a component's name: "
+                "1 to 63 of a-z, 0-9, _ and -, starting with a letter or digit"
+            )
         ],
     ),
     "run of two": (
         "version: 1\nrun: [app]\ncomponents: {app: {}}",
         [
-            "policy.yaml:2:1: run: must be a component's name: "
-            "1 to 63 of a-z, 0-9, _ and -, starting with a letter or digit, not a list"
+            (
+                "policy.yaml:2:1: run: must be a component's name: "
+                "1 to 63 of a-z, 0-9, _ and -, starting with a letter or digit, not a list"
+            )
         ],
     ),
     "no components": (

@@ -266,7 +266,7 @@ def test_nobody_to_tell(way: str, capfd: pytest.CaptureFixture[str]) -> None:
         raise ValueError
 
     with pytest.raises(WasmtimeError) as raised:
-        Deaf({**everything([], {}), "seed": fail}).call("seed")
+        Deaf({**everything([], {}), "seed": fail}).call("seed", 0)
     assert cause(raised.value) == "the host's function seed failed"
     assert capfd.readouterr() == ("", "")
 
@@ -380,7 +380,7 @@ def test_the_installed_layout(monkeypatch: pytest.MonkeyPatch) -> None:
         raise AssertionError("the general binding was used")
 
     monkeypatch.setattr(wasm.LinkerInstance, "add_func", general)
-    assert Guest(everything([], {"seed": 2**64 - 1})).call("seed") == 2**64 - 1
+    assert Guest(everything([], {"seed": 2**64 - 1})).call("seed", 0) == 2**64 - 1
 
 
 class Wide(ctypes.Structure):

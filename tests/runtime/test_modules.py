@@ -347,7 +347,7 @@ def test_what_is_the_shims_is_for_no_guest(tmp_path: Path, wanted: str) -> None:
     job = {"key": "guest", "shims": "shims", "cache": str(tmp_path), "fuel": None, "deterministic": False}
     data = bytes(wat2wasm(f'(module {wanted} (memory (export "memory") 1))'))
     with pytest.raises(UnfitError, match=r"^the module imports something that is not of wasi_snapshot_preview1$"):
-        guests.compile(job, data)
+        guests.compile(job, [data])
     assert list(tmp_path.iterdir()) == []
 
 

@@ -40,8 +40,8 @@ class Nonsense:
     "message",
     [
         ["denied"],
-        ["denied", 0.0, ["i", "f", "filesystem.read", False], 999, 0, "", ""],
-        ["denied", 0.0, ["i", "f", "filesystem.read", False], 0, 77, "", ""],
+        ["denied", 0.0, ["i", "f", "filesystem.read", False, 0], 999, 0, "", ""],
+        ["denied", 0.0, ["i", "f", "filesystem.read", False, 0], 0, 77, "", ""],
         ["pair", 0.0, ["i", "f", "filesystem.write", False], 0, 0, "", "\udfff"],
         ["refused", 0.0, ["i", "f", "no.such", False], "", ""],
         ["ended", {}],
@@ -127,7 +127,7 @@ def test_what_a_dead_worker_said_is_heard() -> None:
     worker.close()
 
 
-SITE = ["wasi:sockets/udp@0.2.0", "f", "sockets.udp.send", True]
+SITE = ["wasi:sockets/udp@0.2.0", "f", "sockets.udp.send", True, 0]
 BIND = {"object": 1, "protocol": "udp", "family": 4, "address": "127.0.0.1", "port": 0, "options": {}}
 ELSEWHERE = {"object": 1, "address": "192.0.2.1", "port": 9}
 

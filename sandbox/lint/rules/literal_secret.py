@@ -68,4 +68,5 @@ RULE = Rule(
     severity="high",
     confidence="high",
     check=_check,
+    conceals=True,
 )
