@@ -306,7 +306,8 @@ class _Planner:
         served = imports_sockets and self.sockets() is not None
         for item in self.facts.imports:
             if item.name in self.served:
-                out.append((item.name, f"component {self.served[item.name]}"))
+                by = self.served[item.name]
+                out.append((item.name, f"component {by}" if by else "types"))
                 continue
             known = _classified(item.name)
             if isinstance(known, Refused) or item.kind != "instance":

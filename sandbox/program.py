@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from sandbox.component import Facts
@@ -45,7 +45,8 @@ def make_program(
                     hosts[member],
                     arguments if member == name else None,
                     writes,
-                    {imported: wire.component for imported, (wire, _) in served.items()},
+                    {imported: wire.component for imported, (wire, _) in served.items()}
+                    | {imported: "" for imported in _types(policy, facts[member]) if imported not in served},
                 )
             )
         except PlanError as error:
@@ -106,6 +107,17 @@ def _served(
             else:
                 served[name] = wire, export
     return served, objections
+
+
+def _types(policy: Policy, facts: Facts) -> Iterator[str]:
+    """Imports of the packages that the program's components serve each other, which may be types that they share.
+
+    Such an interface has no functions, and nobody exports it. Whether it has any, the one who links it sees.
+    """
+    packages = {wire.interface.partition("/")[0] for component in policy.components for wire in component.imports}
+    for item in facts.imports:
+        if item.kind == "instance" and item.name.partition("/")[0] in packages:
+            yield item.name
 
 
 def _of_another(policy: Policy, component: ComponentPolicy, main: str) -> list[Objection]:

@@ -127,6 +127,24 @@ def _parsers() -> dict[str, argparse.ArgumentParser]:
     inspect.add_argument("path", metavar="COMPONENT.wasm")
     inspect.add_argument("--json", action="store_true", help="as one JSON object")
 
+    graph = commands.add_parser(
+        "graph",
+        help="draw the programs of a policy: who imports from whom, what each may do, and reach",
+        description="Draws the components that POLICY wires together, with what each is granted and what it can reach\n"
+        "through others in the end. The components themselves are not read.",
+        epilog="exit status: 0, or 2 where there is nothing to draw: usage, or a policy that is refused\n",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    graph.add_argument("policy", metavar="POLICY")
+    graph.add_argument("--component", metavar="NAME", help="the program of this component alone (default: all programs)")
+    graph.add_argument(
+        "--format",
+        choices=("text", "mermaid", "svg", "json"),
+        default="text",
+        help="a tree (default), a flowchart in Mermaid, a picture, or data",
+    )
+
     init = commands.add_parser(
         "init", help="draft a policy for a component or module: all it could need, nothing granted", allow_abbrev=False
     )

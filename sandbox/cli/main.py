@@ -88,6 +88,7 @@ _MODULES = {
     "inspect": "show",
     "init": "show",
     "schema": "show",
+    "graph": "graph",
     "lint": "lint",
     "rules": "lint",
     "explain": "lint",

@@ -15,6 +15,7 @@ from sandbox.component import sections, skeleton
 from sandbox.guard import cli, clocks, filesystem, random, sockets, streams, stub, waits
 from sandbox.guard import types as ty
 from sandbox.guard.builder import HOST, Builder, Kind
+from sandbox.guard.fit import Exports, exports_of, misfit
 from sandbox.guard.program import Facet, Part, unify
 from sandbox.guard.reflect import Imports, Interface, Unsupported, reflect
 from sandbox.guard.shape import Shape
@@ -50,7 +51,7 @@ def guard(engine: Engine, component: bytes, shape: Shape) -> Guarded:
     builder = _builder(imports, shape)
     _emit(builder, range(len(imports.interfaces)))
     whole = Facet(imports, tuple(range(len(imports.interfaces))))
-    return _wrapped([component], [Part(component=0, shape=shape)], [builder], [whole])
+    return _wrapped([component], [Part(name="", component=0, shape=shape)], [builder], [whole])
 
 
 def link(engine: Engine, components: Sequence[bytes], parts: Sequence[Part]) -> Guarded:
@@ -61,6 +62,7 @@ def link(engine: Engine, components: Sequence[bytes], parts: Sequence[Part]) -> 
     if len(components) > MAX_OWNERS:
         raise Unsupported(f"a program has at most {MAX_OWNERS} components")
     reflected = [reflect(engine, skeleton(component)) for component in components]
+    _check_wires(engine, components, reflected, parts)
     wired = [{w.name for p in parts if p.component == n for w in p.wires} for n in range(len(components))]
     imports, facets = unify(reflected, wired)
     first = _builder(imports, parts[0].shape)
@@ -75,6 +77,28 @@ def link(engine: Engine, components: Sequence[bytes], parts: Sequence[Part]) -> 
                 builder.barred[wire.name] = {n: builder.bar(wire.name, n) for n in named}
         builders.append(builder)
     return _wrapped(components, parts, builders, facets)
+
+
+def _check_wires(
+    engine: Engine, components: Sequence[bytes], reflected: Sequence[Imports], parts: Sequence[Part]
+) -> None:
+    """Refuse an import that is served with other types. Wasmtime would too, in words about neither side."""
+    read: dict[int, Exports] = {}
+    for part in parts:
+        wanted = {interface.name: interface for interface in reflected[part.component].interfaces}
+        for wire in part.wires:
+            server = parts[wire.instance]
+            if server.component not in read:
+                read[server.component] = exports_of(engine, components[server.component])
+            served = read[server.component]
+            if wire.export not in served.interfaces:
+                why = served.unread.get(wire.export, "there is no such export")
+                raise Unsupported(f"{part.name} imports {wire.name}, which {server.name} cannot serve: {why}")
+            difference = misfit(
+                wanted[wire.name], reflected[part.component], served.interfaces[wire.export], served, server.name
+            )
+            if difference is not None:
+                raise Unsupported(f"{part.name}, {wire.name}: {difference}")
 
 
 def _wrapped(
@@ -125,8 +149,12 @@ def _emit_interface(b: Builder, number: int, interface: Interface) -> None:
             stub.emit(b, number, base)
         case _ if base.startswith(("wasi:cli/", "wasi:io/")):
             streams.emit(b, number)
-        case _:
+        case _ if (
+            base.startswith("wasi:") or interface.functions or any(isinstance(e, int) for _, e in interface.exports)
+        ):
             raise Unsupported(f"it imports {interface.name}, which no part of the guard stands in front of")
+        case _:
+            pass  # types alone, which are what they are whoever names them
 
 
 def _kind(imports: Imports, resource: int, shape: Shape) -> Kind:
@@ -182,7 +210,7 @@ def _natives(b: Builder, functions: set[tuple[int, str]]) -> list[tuple[int, Int
     """What is imported from Wasmtime: types, and those of ``functions`` that are in the interface."""
     out = []
     for number, interface in enumerate(b.interfaces):
-        if interface.name.startswith(STUBBED):
+        if interface.name.startswith(STUBBED) or not interface.name.startswith("wasi:"):
             continue
         kept = tuple((n, e) for n, e in interface.exports if not isinstance(e, ty.Function) or (number, n) in functions)
         if kept:

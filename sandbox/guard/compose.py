@@ -283,6 +283,8 @@ class _Imports:
 
     def _body(self, interface: Interface) -> str:
         """The exports of the instance's type. What an interface before it has named is that, and not declared anew."""
+        numbers = dict(_named(interface))
+        own: dict[str, str] = {}
         resources: dict[int, str] = {}
         types = Types(resource=lambda number: resources[number])
         lines: list[str] = []
@@ -302,8 +304,11 @@ class _Imports:
                         resources[number] = outside(self.resources[number])
                     bound = f"eq {resources[number]}" if number in resources else "sub resource"
                     lines.append(f"(export {quote(name)} (type $x{count} ({bound})))")
-                    resources[number] = f"$x{count}"
+                    resources[number] = own[name] = f"$x{count}"
                 case ty.Function():
+                    # A method takes its resource by the one of its names that is in the method's.
+                    owner = name.partition("]")[2].partition(".")[0]
+                    resources.update({numbers[owner]: own[owner]} if owner in own else {})
                     lines.append(f"(export {quote(name)} {types.function(item)})")
                 case _:
                     if item not in types.named:

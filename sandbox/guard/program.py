@@ -35,6 +35,8 @@ class Wire:
 class Part:
     """One instance of a component in a program."""
 
+    name: str
+    """What a refusal calls it."""
     component: int
     """The number of its component, in the order in which those are given."""
     shape: Shape
@@ -79,7 +81,8 @@ def unify(components: Sequence[Imports], wired: Sequence[Iterable[str]]) -> tupl
             if interface.name in served:
                 others[interface.name] = Interface(interface.name, exports)
                 continue
-            base = interface.name.partition("@")[0]
+            # What is not WASI's is none of Wasmtime's either: each version is an interface of its own.
+            base = interface.name.partition("@")[0] if interface.name.startswith("wasi:") else interface.name
             if base in mine:
                 raise Unsupported(f"it imports two releases of {base}; a component of a program may import one")
             mine[base] = Interface(interface.name, exports)

@@ -32,7 +32,6 @@ _MAX_LINES = 20
 _NOT_ENFORCED = {
     "http": "http is not enforced yet, so this grant is refused rather than ignored: remove it, "
     "and the guest is refused every request",
-    "imports": "imports from other components are not linked yet, so they are refused rather than ignored: remove them",
 }
 
 
@@ -251,8 +250,6 @@ def _conflicts(data: dict[str, Data]) -> Iterator[_Finding]:
                     yield _Finding(route=(*at, "grants", family, *route), message=message, hint=hint)
             if _says_something(grants.get("http")):
                 yield _Finding(route=(*at, "grants", "http"), message=_NOT_ENFORCED["http"])
-        if "imports" in _NOT_ENFORCED and _says_something(component.get("imports")):
-            yield _Finding(route=(*at, "imports"), message=_NOT_ENFORCED["imports"])
     for misfit in imports.misfits(components):
         yield _Finding(
             route=misfit.route,

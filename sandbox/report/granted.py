@@ -23,11 +23,6 @@ class Granted:
     detail: str = ""
     """``./invoices, except *.pem``; what the text leaves out, if anything."""
 
-    @property
-    def whole(self) -> str:
-        """``reads /in (./invoices, except *.pem)``"""
-        return f"{self.text} ({self.detail})" if self.detail else self.text
-
 
 def granted(grants: Grants) -> tuple[Granted, ...]:
     """All that ``grants`` allow, in the order of the policy language.

@@ -12,7 +12,7 @@ from json import dumps
 
 from sandbox.policy.graph import Edge, Graph, Way
 from sandbox.policy.model import Grants, Wire
-from sandbox.report.granted import denied, granted
+from sandbox.report.granted import Granted, denied, granted
 from sandbox.report.text import NARROWEST, escape
 from sandbox.report.wrap import wrap
 
@@ -22,7 +22,9 @@ GRANTS = 200
 REACHED = 24
 """Grants of another component that are shown of what is reached."""
 ITEMS = 16
-"""Lines of one kind in a box or label of a picture."""
+"""Grants in a box, and interfaces at an arrow, of a picture."""
+WAYS = 40
+"""Components that a box of a picture says are reached."""
 LONGEST = 200
 """Characters of one thing that are shown; the middle of a longer one gives way."""
 
@@ -36,7 +38,7 @@ class Box:
     """``app>ledger, shared``; ``runs``; empty where there is nothing to say."""
     granted: tuple[str, ...]
     reached: tuple[str, ...]
-    """``ledger>auth: reads /keys``"""
+    """``ledger>auth: reads /keys, writes /log``"""
     runs: bool
 
 
@@ -57,12 +59,11 @@ def boxes(graph: Graph) -> tuple[Box, ...]:
         Box(
             name=_shown(node.component.name),
             note=", ".join(
-                part
-                for part in ("runs" if node.runs else "", _shown(node.name) if len(node.path) > 1 else "")
-                if part
+                part for part in ("runs" if node.runs else "", _shown(node.name) if len(node.path) > 1 else "") if part
             ),
             granted=tuple(_few(_own(node.component.grants), ITEMS)),
-            reached=tuple(_few(_each(_ways(reach[number], graph, short)), ITEMS)) or (("nothing more",) if number in leads else ()),
+            reached=tuple(_few(_each(_ways(reach[number], graph, short)), WAYS))
+            or (("nothing more",) if number in leads else ()),
             runs=node.runs,
         )
         for number, node in enumerate(graph.nodes)
@@ -223,7 +224,12 @@ def _bracketed(notes: Sequence[str]) -> str:
 
 def _own(grants: Grants) -> list[str]:
     """All that is granted, in whole, and what is denied."""
-    return [_shown(text) for text in (*(one.whole for one in granted(grants)), *denied(grants))]
+    return [*map(_whole, granted(grants)), *map(_shown, denied(grants))]
+
+
+def _whole(one: Granted) -> str:
+    # Shortened apart, so that no long path of the guest's hides which one of the host's it is.
+    return f"{_shown(one.text)} ({_shown(one.detail)})" if one.detail else _shown(one.text)
 
 
 def _short(graph: Graph) -> dict[str, list[str]]:
@@ -244,7 +250,7 @@ def _ways(ways: Sequence[Way], graph: Graph, short: Mapping[str, list[str]]) -> 
 
 
 def _each(ways: Iterable[tuple[str, list[str]]]) -> list[str]:
-    return [f"{through}: {grant}" for through, grants in ways for grant in grants]
+    return [f"{through}: {', '.join(grants)}" for through, grants in ways]
 
 
 def _interface(wire: Wire) -> Iterator[str]:

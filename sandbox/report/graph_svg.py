@@ -22,7 +22,14 @@ PADDING = 11.0
 MARGIN = 16.0
 HEAD = 8.0
 
-_LIGHT = {"page": "#ffffff", "box": "#f6f8fa", "line": "#57606a", "text": "#1f2328", "dim": "#57606a", "runs": "#0969da"}
+_LIGHT = {
+    "page": "#ffffff",
+    "box": "#f6f8fa",
+    "line": "#57606a",
+    "text": "#1f2328",
+    "dim": "#57606a",
+    "runs": "#0969da",
+}
 _DARK = {"page": "#0d1117", "box": "#161b22", "line": "#9da7b3", "text": "#e6edf3", "dim": "#9da7b3", "runs": "#58a6ff"}
 
 

@@ -12,7 +12,9 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 GAP = 40.0
-"""Between two columns."""
+"""Between two columns; more where many arrows cross it."""
+CROWD = 20
+"""As many arrows double a gap."""
 APART = 26.0
 """Between two boxes of one column, and between two drawings."""
 LABEL_APART = 14.0
@@ -169,7 +171,10 @@ class _Part:
 
     def _place(self, edges: Sequence[tuple[int, int]]) -> None:
         widths = [max(item.size.width for item in column) for column in self.columns]
-        lefts = [sum(widths[:number]) + GAP * number for number in range(len(widths))]
+        lefts = [0.0]
+        for column, width in zip(self.columns, widths[:-1], strict=False):
+            crowd = min(sum(len(item.after) for item in column) / CROWD, 2.0)
+            lefts.append(lefts[-1] + width + GAP * (1.0 + crowd))
         tops = [column[0].y - column[0].size.height / 2 for column in self.columns]
         bottoms = [column[-1].y + column[-1].size.height / 2 for column in self.columns]
         top = min(tops)
@@ -209,8 +214,7 @@ class _Part:
             self.arrows[edge] = first, tuple(second)
 
     def _ends(self, edges: Sequence[tuple[int, int]], *, at_start: bool) -> dict[int, float]:
-        """The height at which each arrow leaves its box, or arrives: spread over the border, in the order of what is next.
-        """
+        """The height at which each arrow leaves its box, or arrives: spread over the border, in the order of what is next."""
         by_box: dict[int, list[tuple[float, int]]] = {}
         for edge, note in self.notes.items():
             nearest = note if at_start else [note, *self.lanes[edge]][-1]
@@ -304,8 +308,12 @@ def _stack(columns: Sequence[list[_Item]]) -> None:
 
 def _pulls(item: _Item, *, back: bool, on: bool) -> Iterator[tuple[float, float]]:
     """The heights that an item would like to have, with how much it would."""
-    for other in (*(item.before if back else ()), *(item.after if on else ())):
-        yield other.y, STIFF if item.lane and other.lane else 1.0
+    stiff = STIFF if item.lane else 1.0
+    # Of a box with many arrows, none can be level with all: each is rather so at its other end.
+    for other in item.before if back else ():
+        yield other.y, stiff if other.lane else 1.0 / len(other.after)
+    for other in item.after if on else ():
+        yield other.y, stiff if other.lane else 1.0 / len(other.before)
 
 
 def _settled(column: Sequence[_Item], wanted: Sequence[float], weights: Sequence[float]) -> list[float]:

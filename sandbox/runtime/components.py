@@ -127,7 +127,8 @@ def _part(instance: dict[str, Any], shapes: list[Shape]) -> Part:
         Wire(name=link["name"], instance=link["instance"], export=link["export"], only=link["only"])
         for link in instance["links"]
     )
-    return Part(component=member, shape=shapes[member], wires=tuple(wires))
+    name = ">".join(instance["path"])
+    return Part(name=name, component=member, shape=shapes[member], wires=tuple(wires))
 
 
 def _typed_call(call: dict[str, Any], instance: wasm.Instance, store: Store, answer: int) -> Ended:

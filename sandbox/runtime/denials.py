@@ -156,12 +156,9 @@ class Explainer:
     def _barred(self, site: Site, time: float) -> Happening:
         """A call of another component that the policy leaves out."""
         link = self.links[site.interface]
-        names = ", ".join([*(link.only or ()), site.function])
-        of = link.route.rpartition(".imports[")[2].removesuffix("]")
-        grant = f"imports:\n  {of}: {{component: {link.component}, only: [{names}]}}"
         allowed = ", ".join(link.only or ())
-        reason = f"of this interface the policy allows {allowed} alone; the call trapped"
-        return self._happening(site, time, reason, self.program.line(link.route), grant=grant)
+        reason = f"`only` allows {allowed} of this interface of {link.component}; the call trapped"
+        return self._happening(site, time, reason, self.program.line(link.route))
 
     def _path(self, site: Site, time: float, message: Sequence[Any]) -> Happening:
         _, _, _, code, number, base, path = message[:7]

@@ -186,7 +186,9 @@ def test_everything_of_wasi() -> None:
     """All of WASI 0.2 goes through as it is, types that one interface has from another included."""
     whole = program()
     composed = compose(Engine(), [whole], [Instance(name="app", component=0)])
-    assert exports_of(Engine(), composed).imports == exports_of(Engine(), whole).imports
+    imports, asked = exports_of(Engine(), composed).imports, exports_of(Engine(), whole).imports
+    assert {i.name: dict(i.exports) for i in imports.interfaces} == {i.name: dict(i.exports) for i in asked.interfaces}
+    assert imports.resources == asked.resources
 
 
 INNER, OUTER = '(record (field "x" u32))', '(record (field "inner" $inner))'
@@ -217,6 +219,21 @@ def test_types_come_before_their_users() -> None:
             ),
         ),
     )
+
+
+def test_a_method_of_a_resource_with_two_names() -> None:
+    """A resource may have names that its methods do not bear, before and after the one that they do."""
+    names = ["headers", "fields", "trailers"]
+    whole = encode("""(component (import "acme:a/http" (instance
+      (export "headers" (type $h (sub resource))) (export "fields" (type $f (eq $h)))
+      (export "trailers" (type $t (eq $f)))
+      (export "[constructor]fields" (func (result (own $f))))
+      (export "[method]headers.f" (func (param "self" (borrow $h))))
+      (export "[static]trailers.f" (func (param "x" (own $t)))))))""")
+    composed = compose(Engine(), [whole], [Instance(name="app", component=0)])
+    imports = exports_of(Engine(), composed).imports
+    assert imports == exports_of(Engine(), whole).imports
+    assert imports.interfaces[0].exports[:3] == tuple((name, 0) for name in names)
 
 
 def test_versions_that_are_not_compatible() -> None:
