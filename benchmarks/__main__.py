@@ -9,14 +9,14 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from benchmarks import clock, denials, files, guards, lint, network, start, warm
+from benchmarks import clock, denials, files, guards, lint, network, programs, start, warm
 from benchmarks.bench import Bench, Cases, UnavailableError
 from benchmarks.measure import HEADING, TABLE, Row, Skipped, machine
 
 
 def all_cases(bench: Bench) -> Cases:
     found: Cases = {}
-    for module in (start, warm, files, clock, denials, network, guards, lint):
+    for module in (start, warm, files, clock, denials, network, guards, lint, programs):
         found.update(module.cases(bench))
     return found
 

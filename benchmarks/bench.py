@@ -155,7 +155,7 @@ class ShimmedModule(Plain):
     def __init__(self, modules: Modules, job: dict[str, Any], data: bytes) -> None:
         self.modules, self.job = modules, job
         self.engine = modules.engines.engine(Settings())
-        self.guest = modules.compile(job, data)
+        self.guest = modules.compile(job, [data])
 
     def _instantiate(self, store: Store) -> Ready:
         found = self.modules.instantiate(self.job, store, self.guest)

@@ -69,6 +69,8 @@ class Row:
             return ""
         if self.kind == "added":
             return f"{self.figure:+.1f} {self.unit}"
+        if self.kind == "time" and 0 < self.figure < 0.005:
+            return f"1/{1 / self.figure:,.0f} x"
         return f"{self.figure:.2f} x" if self.kind == "time" else f"{self.figure:.1f} %"
 
     def _aim(self) -> str:

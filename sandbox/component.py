@@ -30,6 +30,12 @@ MAX_OPTIONS = 16
 """Options of one import's or export's name."""
 MAX_NESTING = 100
 """Components inside components."""
+MAX_INNER_DEPTH = 8
+"""Levels of components inside components that ``inside`` looks at: each byte is hashed once for each of them."""
+MAX_INNER = 1000
+"""Components inside one file that it lists."""
+MAX_INNER_SECTIONS = 500_000
+"""Sections of all of them."""
 MAX_MEMORIES = 100
 """Memories that a core module defines; Wasmtime takes no more."""
 
@@ -165,6 +171,29 @@ class Facts(NamedTuple):
         )
 
 
+class Inner(NamedTuple):
+    """A component that stands inside another one, as tools that compose put it there."""
+
+    size: int
+    """Bytes."""
+    digest: str
+    """That of its own file, if it was put there as it was."""
+    imports: tuple[Import, ...]
+    exports: tuple[Export, ...]
+    inner: tuple[Inner, ...]
+    """What stands inside this one."""
+    error: str | None = None
+    """A sentence, where it cannot be decoded; then it has neither imports nor exports."""
+
+
+class Inside(NamedTuple):
+    """What stands inside a component."""
+
+    components: tuple[Inner, ...]
+    complete: bool
+    """Whether that is all: what is very much, or nested very deep, is left out."""
+
+
 _KEYS = frozenset({"path", "kind", "size", "digest", "imports", "exports", "module"})
 
 
@@ -266,6 +295,78 @@ def facts_of(path: str | os.PathLike[str], data: Buffer) -> Facts:
         exports=tuple(exports),
         module=module,
     )
+
+
+def inside(data: Buffer) -> Inside:
+    """The components that stand inside a component or module, in order.
+
+    Those without code of their own are left out: nearly every component has some, which only give its exports their
+    types. Never raises for what is in them. What is theirs is told by where they stand and not by who instantiates
+    them: one may be there and never be used.
+    """
+    look = _Inside()
+    # What is wrong with the file itself is told by its facts.
+    found = look.at(memoryview(data), 0) if kind_of(data) == "component" else None
+    return Inside(components=found.inner if found is not None else (), complete=look.complete)
+
+
+class _Inside:
+    """One look into a component, and how much of it was looked at."""
+
+    def __init__(self) -> None:
+        self.complete = True
+        self._components = self._sections = self._externs = 0
+
+    def at(self, data: memoryview, depth: int) -> Inner | None:
+        """The component that ``data`` is; ``None`` where there is no code in it, or where it is too much to look at."""
+        from hashlib import sha256
+
+        has_code, inner, error = False, [], None
+        imports: list[Import] = []
+        exports: list[Export] = []
+        try:
+            if kind_of(data) != "component":
+                raise ComponentError("a core module, where a component has to be")
+            reader = _Reader(data, 0, 0)
+            for identity, _, reader.position, reader.end in sections(data):
+                if not self._may_go_on():
+                    break
+                if identity == _CORE_MODULE:
+                    has_code = True
+                elif identity == _NESTED:
+                    nested = self._nested(data[reader.position : reader.end], depth + 1)
+                    inner += [nested] if nested is not None else []
+                elif depth and identity in (_IMPORT, _EXPORT):
+                    left = MAX_EXTERNS - self._externs
+                    if identity == _IMPORT:
+                        imports += _component_imports(reader, left - len(imports) - len(exports))
+                    else:
+                        exports += _component_exports(reader, left - len(imports) - len(exports))
+        except ComponentError as wrong:
+            error, imports, exports = wrong.message, [], []
+        if not (has_code or inner or error):
+            return None
+        self._components += 1
+        self._externs += len(imports) + len(exports)
+        return Inner(
+            size=len(data),
+            digest="sha256:" + sha256(data).hexdigest() if depth else "",
+            imports=tuple(imports),
+            exports=tuple(exports),
+            inner=tuple(inner),
+            error=error,
+        )
+
+    def _nested(self, data: memoryview, depth: int) -> Inner | None:
+        if depth > MAX_INNER_DEPTH or self._components >= MAX_INNER:
+            self.complete = False
+            return None
+        return self.at(data, depth)
+
+    def _may_go_on(self) -> bool:
+        self._sections += 1
+        self.complete = self.complete and self._sections <= MAX_INNER_SECTIONS
+        return self._sections <= MAX_INNER_SECTIONS
 
 
 def kind_of(data: Buffer) -> Kind:

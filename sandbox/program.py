@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from sandbox.component import Facts
 from sandbox.host import Host
@@ -25,17 +25,16 @@ def make_program(
 
     ``facts`` and ``hosts`` are those of every component of the program, by name. Raises ``PlanError``.
     """
-    wired = instances(policy, name)
-    order = [name, *dict.fromkeys(i.component for i in wired if i.component != name)]
+    layout, objections = lay_out(policy, name, facts)
     components = {component.name: component for component in policy.components}
-    objections: list[Objection] = []
     plans: list[Plan] = []
-    for member in order:
+    for member in layout.members:
         component = components[member]
-        served, objected = _served(policy, component, facts)
-        objections += objected
         if member != name:
             objections += _of_another(policy, component, name)
+            if components[name].deterministic:
+                # What one component is given, another can hand on.
+                component = replace(component, deterministic=True)
         try:
             plans.append(
                 make_plan(
@@ -45,8 +44,7 @@ def make_program(
                     hosts[member],
                     arguments if member == name else None,
                     writes,
-                    {imported: wire.component for imported, (wire, _) in served.items()}
-                    | {imported: "" for imported in _types(policy, facts[member]) if imported not in served},
+                    dict.fromkeys(_types(policy, facts[member]), "") | layout.served[member],
                 )
             )
         except PlanError as error:
@@ -56,9 +54,42 @@ def make_program(
         objections.append(_objection(policy, f"components.{name}", message))
     if objections:
         raise PlanError(policy, tuple(dict.fromkeys(objections)))
+    lines = {route: line for plan in plans for route, line in plan.lines.items()}
+    main = replace(plans[0], lines=lines)
+    others = tuple(replace(plan, limits=main.limits, lines=lines) for plan in plans[1:])
+    return replace(main, program=Program(others=others, instances=layout.instances))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Layout:
+    """Which components a program is made of, and how they are linked."""
+
+    members: tuple[str, ...]
+    """The components, the one that is run first."""
+    instances: tuple[Instance, ...]
+    """Each behind those that serve it; the last is of the component that is run."""
+    served: Mapping[str, dict[str, str]]
+    """For each component, its imports that others serve, and which ones do."""
+
+
+def lay_out(policy: Policy, name: str, facts: Mapping[str, Facts]) -> tuple[Layout, list[Objection]]:
+    """The program of component ``name``, and what is wrong with its wires. ``facts`` are those of its components."""
+    wired = instances(policy, name)
+    order = (name, *dict.fromkeys(i.component for i in wired if i.component != name))
+    components = {component.name: component for component in policy.components}
+    served: dict[str, dict[str, tuple[Wire, str]]] = {}
+    objections: list[Objection] = []
+    for member in order:
+        if facts[member].kind == "module":
+            message = "a module has no interfaces that another component could serve, or import; make a component of it"
+            objections.append(_objection(policy, f"components.{member}.source", message, "component"))
+    for member in () if objections else order:
+        served[member], objected = _served(policy, components[member], facts)
+        objections += objected
+    if objections:
+        return Layout(members=order, instances=(), served={m: {} for m in order}), objections
     linked = []
     for instance in wired:
-        served, _ = _served(policy, components[instance.component], facts)
         target = dict(instance.wires)
         links = tuple(
             Link(
@@ -69,13 +100,25 @@ def make_program(
                 only=wire.only,
                 route=_route(instance.component, wire),
             )
-            for imported, (wire, export) in served.items()
+            for imported, (wire, export) in served[instance.component].items()
         )
         linked.append(Instance(path=instance.path, member=order.index(instance.component), links=links))
-    lines = {route: line for plan in plans for route, line in plan.lines.items()}
-    main = replace(plans[0], lines=lines)
-    others = tuple(replace(plan, limits=main.limits, lines=lines) for plan in plans[1:])
-    return replace(main, program=Program(others=others, instances=tuple(linked)))
+    by = {member: {imported: wire.component for imported, (wire, _) in of.items()} for member, of in served.items()}
+    return Layout(members=order, instances=tuple(linked), served=by), objections
+
+
+def other_binaries(policy: Policy, members: Sequence[str], facts: Mapping[str, Facts]) -> list[Objection]:
+    """Those components of a program that are others than the policy pins."""
+    out = []
+    for component in policy.components:
+        pinned = component.digest
+        if component.name in members and pinned is not None and pinned != facts[component.name].digest:
+            message = (
+                f"the {facts[component.name].kind} is another one:"
+                f" the policy pins {pinned}, the file is {facts[component.name].digest}"
+            )
+            out.append(_objection(policy, f"components.{component.name}.digest", message, "component"))
+    return out
 
 
 def _served(

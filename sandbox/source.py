@@ -175,6 +175,10 @@ class Document:
         line = bisect_right(starts, offset)
         return Mark(line, offset - starts[line - 1] + 1)
 
+    def offset(self, mark: Mark) -> int:
+        """The offset in the text of a line and column."""
+        return _line_starts(self.text)[mark.line - 1] + mark.column - 1
+
     def comments(self) -> Iterator[Comment]:
         """Every comment of the text, in its order."""
         literal = iter(self._literal)

@@ -158,7 +158,7 @@ def classify(import_name: str) -> Classification:
     if interface is None:
         return Refused(reason="it is not the name of an interface, and only interfaces of WASI 0.2 are served")
     if interface.namespace != "wasi":
-        return Refused(reason="it is not part of WASI, and nothing here serves custom interfaces yet")
+        return Refused(reason="it is not part of WASI; another component can serve it, by `imports` of the policy")
     package, version = interface.package, interface.version
     if package not in _INTERFACES:
         return Refused(reason=f"wasi:{package} is not part of WASI 0.2")

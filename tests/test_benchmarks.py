@@ -56,6 +56,8 @@ ROWS = [
     *("start.network.imported", "start.network.imported.processor"),
     *("guards.instantiate.c", "guards.make.c", "guards.compile.c", "guards.inspect.c"),
     *("lint.thousand", "lint.start"),
+    *("programs.call", "programs.host-call", "programs.request"),
+    *("programs.instantiate.2", "programs.instantiate.5", "programs.instantiate.20", "programs.memory"),
 ]
 """Every row but those of CPython, component or module, which no test of these builds, fetches or waits to compile."""
 
@@ -73,7 +75,8 @@ def test_every_row_is_measured_and_printed(
     printed = capsys.readouterr().out.splitlines()
     lines = [line for line in printed[2:] if not line.startswith("  ")]
     assert [line.split()[0] for line in lines] == ROWS
-    shape = r"\S+ +(\S+ \(\S+\.\.\S+\) (ms|us) *){1,2}(\S+ (x|%|us|ms))?( +(<=|>=) \d+(\.\d+)?( %)? (reached|MISSED))?"
+    values = r"(\S+ \(\S+\.\.\S+\) (ms|us|ns|KiB) *){1,2}"
+    shape = rf"\S+ +{values}(\S+ (x|%|us|ms|ns))?( +(<=|>=) \d+(\.\d+)?( %)? (reached|MISSED))?"
     missing = r"\S+ +skipped: Wasmtime 47 is not installed, which takes long"
     others = [line for line in lines if not re.fullmatch(shape, line)]
     skipped = [line.split()[0] for line in others if re.fullmatch(missing, line)]

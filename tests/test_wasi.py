@@ -89,7 +89,10 @@ NO_RELEASE = "only releases of WASI 0.2 are served (0.2.0, 0.2.1, ...)"
         ("wasi:cli/stdin/more@0.2.0", NO_NAME),
         ("wasi:cli/a" + "-0" * 110 + "!", NO_NAME),
         ("wasi:cli/" + "a" * 300 + "@0.2.0", NO_NAME),
-        ("cyber:payments/auth@1.0.0", "it is not part of WASI, and nothing here serves custom interfaces yet"),
+        (
+            "cyber:payments/auth@1.0.0",
+            "it is not part of WASI; another component can serve it, by `imports` of the policy",
+        ),
         ("wasi:nn/tensor@0.2.0-rc-2024-10-28", "wasi:nn is not part of WASI 0.2"),
         ("wasi:keyvalue/store@0.2.0-draft", "wasi:keyvalue is not part of WASI 0.2"),
         ("wasi:cli/stdin", f"it has no version; {NO_RELEASE}"),

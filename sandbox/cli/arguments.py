@@ -137,13 +137,34 @@ def _parsers() -> dict[str, argparse.ArgumentParser]:
         allow_abbrev=False,
     )
     graph.add_argument("policy", metavar="POLICY")
-    graph.add_argument("--component", metavar="NAME", help="the program of this component alone (default: all programs)")
+    graph.add_argument(
+        "--component", metavar="NAME", help="the program of this component alone (default: all programs)"
+    )
     graph.add_argument(
         "--format",
         choices=("text", "mermaid", "svg", "json"),
         default="text",
         help="a tree (default), a flowchart in Mermaid, a picture, or data",
     )
+
+    compose = commands.add_parser(
+        "compose",
+        help="link the components of a program into one that other runtimes run, without the guard",
+        description="Writes the program that POLICY wires together as one ordinary component. Of the policy's grants,\n"
+        "limits and audit nothing is in it; a function that `only` leaves out traps.",
+        epilog="exit status: 0, else\n"
+        "  2 usage, 120 policy refused, 121 component refused, 125 the program cannot be written\n",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    compose.add_argument("policy", metavar="POLICY")
+    compose.add_argument(
+        "--component", metavar="NAME", help="the program of this component (default: the policy's run, or its only one)"
+    )
+    compose.add_argument(
+        "-o", "--output", metavar="FILE", required=True, help="where to write it; '-' for standard output"
+    )
+    compose.add_argument("--force", action="store_true", help="overwrite FILE")
 
     init = commands.add_parser(
         "init", help="draft a policy for a component or module: all it could need, nothing granted", allow_abbrev=False

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from sandbox.cli.failure import CommandError
@@ -14,9 +14,15 @@ if TYPE_CHECKING:
 
     from sandbox.compare.change import Change
     from sandbox.compare.git import GitFile
+    from sandbox.lint.lock import Lock
     from sandbox.policy.model import Policy
 
 _Sides = tuple["Policy | None", "Policy | None"]
+_Locks = Callable[["Policy"], "Lock | None"]
+"""The lock that stood beside an old policy."""
+
+_Asked = Mapping[str, Sequence[str]]
+"""By component, what its new binary asks for and its old one did not."""
 
 _LEFT_OUT = re.compile(r"(?:^|/)(?:\.[^/]+|node_modules|__pycache__)/")
 """Folders in which policies are not looked for."""
@@ -30,9 +36,11 @@ def diff(options: argparse.Namespace) -> int:
     faults: list[str] = []
     sides = _versions(options.old, options.new, faults) if options.git is None else _revisions(options, faults)
     changes: list[Change] = []
+    lock_of_old = _lock_now if options.git is None else _locks_at(options.git)
+    asks = _asks(lock_of_old, present=options.git is None)
     for old, new in sides:
         try:
-            changes += _changes(old, new)
+            changes += _changes(old, new, asks(old, new))
         except CompareError as error:
             faults.append(str(error))
     if faults:
@@ -41,13 +49,58 @@ def diff(options: argparse.Namespace) -> int:
     return int(any(change.kind == "gained" for change in changes))
 
 
-def _changes(old: Policy | None, new: Policy | None) -> Sequence[Change]:
+def _changes(old: Policy | None, new: Policy | None, asks: _Asked) -> Sequence[Change]:
     from sandbox.compare.places import find_places
     from sandbox.compare.policies import compare
 
     policies = [policy for policy in (new, old) if policy is not None]
     # Both are versions of one file, which is where the new one is.
-    return compare(old, new, find_places(policies, policies[0].directory))
+    return compare(old, new, find_places(policies, policies[0].directory), asks)
+
+
+def _asks(lock_of_old: _Locks, *, present: bool) -> Callable[[Policy | None, Policy | None], _Asked]:
+    """What tells what new binaries ask for. ``present``: both policies are about the files that are there now."""
+    from sandbox.lint.binaries import Version, asks, reading
+
+    read = reading()
+
+    def tell(old: Policy | None, new: Policy | None) -> _Asked:
+        if old is None or new is None:
+            return {}
+        before = Version(policy=old, lock=lock_of_old(old), present=present)
+        return asks(before, Version(policy=new, lock=_lock_now(new), present=True), new.directory, read)
+
+    return tell
+
+
+def _lock_now(policy: Policy) -> Lock | None:
+    from sandbox.lint.binaries import lock_beside
+
+    return lock_beside(policy.directory)
+
+
+def _locks_at(revision: str) -> _Locks:
+    """The locks as they were at a revision, each looked for once."""
+    found: dict[str, Lock | None] = {}
+
+    def lock_of(policy: Policy) -> Lock | None:
+        if policy.directory not in found:
+            found[policy.directory] = _lock_at(revision, policy.directory)
+        return found[policy.directory]
+
+    return lock_of
+
+
+def _lock_at(revision: str, directory: str) -> Lock | None:
+    from sandbox.compare.git import GitError, files_at, read_at
+    from sandbox.lint.binaries import lock_in
+    from sandbox.lint.lock import lock_path
+
+    try:
+        files = files_at(revision, [lock_path(directory)])
+        return lock_in(read_at(files[0])) if files and not files[0].link else None
+    except GitError:
+        return None
 
 
 def _versions(old: str, new: str, faults: list[str]) -> list[_Sides]:

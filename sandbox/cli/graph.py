@@ -21,8 +21,12 @@ def graph(options: argparse.Namespace) -> int:
     from sandbox.policy.load import load_policy
 
     try:
-        found = graph_of(load_policy(options.policy), options.component)
-    except (PolicyError, ValueError) as error:
+        policy = load_policy(options.policy)
+    except PolicyError as error:
+        raise CommandError(2, str(error)) from None
+    try:
+        found = graph_of(policy, options.component)
+    except ValueError as error:
         raise CommandError(2, str(error)) from None
     sys.stdout.write(_rendered(found, options.format))
     return 0

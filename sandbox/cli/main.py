@@ -89,6 +89,7 @@ _MODULES = {
     "init": "show",
     "schema": "show",
     "graph": "graph",
+    "compose": "compose",
     "lint": "lint",
     "rules": "lint",
     "explain": "lint",

@@ -7,15 +7,16 @@ import json
 import sys
 
 from sandbox.cli.failure import CommandError
-from sandbox.component import ComponentError, Facts, read_component
+from sandbox.component import ComponentError, Facts, Inside, facts_of, inside, read_bytes, read_component
 from sandbox.runtime.outcome import Status
 
 
 def inspect(options: argparse.Namespace) -> int:
     from sandbox.report.inspect import inspect_data, inspect_text
 
-    facts = _facts(options.path)
-    sys.stdout.write(json.dumps(inspect_data(facts), indent=2) + "\n" if options.json else inspect_text(facts))
+    facts, inner = _with_inside(options.path)
+    shown = json.dumps(inspect_data(facts, inner), indent=2) + "\n" if options.json else inspect_text(facts, inner)
+    sys.stdout.write(shown)
     return 0
 
 
@@ -35,6 +36,14 @@ def schema(_: argparse.Namespace) -> int:
 
     sys.stdout.write(json.dumps(policy_schema(), indent=2) + "\n")
     return 0
+
+
+def _with_inside(path: str) -> tuple[Facts, Inside]:
+    try:
+        data = read_bytes(path)
+        return facts_of(path, data), inside(data)
+    except ComponentError as error:
+        raise CommandError(Status.COMPONENT, str(error)) from None
 
 
 def _facts(path: str) -> Facts:

@@ -6,7 +6,7 @@ order of lists, comments and style mean nothing; nor does how a path is spelled.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from sandbox.compare import rest
@@ -17,17 +17,23 @@ from sandbox.compare.sockets import sockets
 from sandbox.policy.model import ComponentPolicy, Policy
 
 
-def compare(old: Policy | None, new: Policy | None, places: Places) -> tuple[Change, ...]:
+def compare(
+    old: Policy | None, new: Policy | None, places: Places, asks: Mapping[str, Sequence[str]] | None = None
+) -> tuple[Change, ...]:
     """What changes from ``old`` to ``new``; ``None``: there is no such policy.
 
     By component, new ones and those of the new policy first; of each, what was gained, lost and changed. ``places``
-    says where the paths of both lead, from one directory: they are two versions of one file. Raises ``CompareError``.
+    says where the paths of both lead, from one directory: they are two versions of one file. ``asks`` has by component
+    what its new binary asks for and the old one did not: ``could now read the date``. Raises ``CompareError``.
     """
     before = {} if old is None else {component.name: component for component in old.components}
     after = {} if new is None else {component.name: component for component in new.components}
     found: list[Change] = []
     for name in dict.fromkeys((*after, *before)):
         changes = list(_component(before.get(name), after.get(name), old or new, new or old, places))
+        if name in before and name in after and old is not None and new is not None:
+            pair = Pair(old=before[name], new=after[name], before=old, after=new)
+            changes += rest.asks(pair, (asks or {}).get(name, ()))
         if name not in before:
             changes = [change for change in changes if change.kind == "gained"]
         found += sorted(changes, key=lambda change: KINDS.index(change.kind))

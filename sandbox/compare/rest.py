@@ -31,6 +31,13 @@ def binary(pair: Pair, places: Places) -> Iterator[Change]:
         yield pair.changed("component", f"is {word} declared deterministic", "deterministic")
 
 
+def asks(pair: Pair, sentences: Sequence[str]) -> Iterator[Change]:
+    """What the new binary asks for beside the old one. It gets no more than before, so it is no gain."""
+    key = "digest" if pair.new.digest is not None else "source"
+    for sentence in sentences:
+        yield pair.changed("component", f"has another binary, which {sentence}", key)
+
+
 def _source(component: ComponentPolicy, places: Places) -> str | None:
     return None if component.source is None else places.sources[component.source]
 

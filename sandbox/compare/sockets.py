@@ -65,7 +65,8 @@ def _peers(direction: Direction, name: str, verb: str, less: Sequence[Peer], mor
         anywhere, private = held.left(peer)
         route = f"grants.sockets.{name}[{number}]"
         if anywhere:
-            more_text = ", at private addresses too" if peer.private else ""
+            # Beside an address the word says what it is, and changes nothing.
+            more_text = ", at private addresses too" if peer.private and network_of(peer.host) is None else ""
             yield direction.change(
                 f"sockets.{name}", f"{direction.can} {verb} {_shown(peer.host, anywhere)}{more_text}", route
             )
@@ -130,7 +131,9 @@ class _Peers:
     def has_wider(self, peer: Peer) -> bool:
         """Whether there is another peer that covers this one by itself."""
         return any(
-            other != peer and _within(peer.ports, other.ports) and other.private >= peer.private
+            (other.host, other.ports) != (peer.host, peer.ports)
+            and _within(peer.ports, other.ports)
+            and (other.private >= peer.private or network_of(peer.host) is not None)
             for other in self.granting(peer.host)
         )
 

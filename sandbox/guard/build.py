@@ -6,7 +6,7 @@ its own parent). The guest's bytes go in untouched, as a nested component.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from wasmtime import Engine, WasmtimeError, wat2wasm
@@ -15,9 +15,17 @@ from sandbox.component import sections, skeleton
 from sandbox.guard import cli, clocks, filesystem, random, sockets, streams, stub, waits
 from sandbox.guard import types as ty
 from sandbox.guard.builder import HOST, Builder, Kind
-from sandbox.guard.fit import Exports, exports_of, misfit
+from sandbox.guard.instances import (
+    Barred,
+    Imported,
+    bundle,
+    imported,
+    name_resources,
+    nominal,
+    of_instance,
+)
 from sandbox.guard.program import Facet, Part, unify
-from sandbox.guard.reflect import Imports, Interface, Unsupported, reflect
+from sandbox.guard.reflect import Imports, Interface, Unsupported, about, reflect
 from sandbox.guard.shape import Shape
 from sandbox.guard.sites import HOST_INSTANCE, Site
 from sandbox.guard.state import (
@@ -28,10 +36,13 @@ from sandbox.guard.state import (
     state_module,
     tells_drop,
 )
-from sandbox.guard.wat import Nominal, Types, instance_type, params_text, quote, result_text
+from sandbox.guard.wat import Types, params_text, quote, result_text
 from sandbox.guard.wire import MAX_OWNERS
+from sandbox.guard.wires import check, identified, read_parts
 
 CANON = "(memory $memory) (realloc (core func $realloc))"
+MAX_MADE = 900
+"""Components in the outer one, besides guests and guard, that put imports together; an engine takes 1,000 in all."""
 STUBBED = ("wasi:sockets/", "wasi:http/", "wasi:clocks/timezone")
 
 
@@ -57,48 +68,29 @@ def guard(engine: Engine, component: bytes, shape: Shape) -> Guarded:
 def link(engine: Engine, components: Sequence[bytes], parts: Sequence[Part]) -> Guarded:
     """Wrap a program: ``parts`` are its instances, each behind those that it imports from; the last is what is run.
 
-    Raises ``Unsupported`` where something cannot be guarded, or served.
+    Their shapes agree on whose the resources are: ``sockets``, ``counts_writes`` and ``program``. Raises
+    ``Unsupported`` where something cannot be guarded, or served.
     """
     if len(components) > MAX_OWNERS:
         raise Unsupported(f"a program has at most {MAX_OWNERS} components")
-    reflected = [reflect(engine, skeleton(component)) for component in components]
-    _check_wires(engine, components, reflected, parts)
+    read, exports = read_parts(engine, components, parts)
+    check(parts, exports)
+    identified(parts, exports)
     wired = [{w.name for p in parts if p.component == n for w in p.wires} for n in range(len(components))]
-    imports, facets = unify(reflected, wired)
+    imports, facets = unify([exported.imports for exported in read], wired)
     first = _builder(imports, parts[0].shape)
     builders = []
     for number, part in enumerate(parts):
         facet = facets[part.component]
         builder = first.facet(facet.imports, part.shape, part.component, number)
-        _emit(builder, facet.order)
-        for wire in part.wires:
-            if wire.only is not None:
-                named = [n for n, _ in facet.served[wire.name].functions if n not in wire.only]
-                builder.barred[wire.name] = {n: builder.bar(wire.name, n) for n in named}
+        with about(part.name):
+            _emit(builder, facet.order)
+            for wire in part.wires:
+                if wire.only is not None:
+                    named = [n for n, _ in facet.served[wire.name].functions if n not in wire.only]
+                    builder.barred[wire.name] = {n: builder.bar(wire.name, n) for n in named}
         builders.append(builder)
     return _wrapped(components, parts, builders, facets)
-
-
-def _check_wires(
-    engine: Engine, components: Sequence[bytes], reflected: Sequence[Imports], parts: Sequence[Part]
-) -> None:
-    """Refuse an import that is served with other types. Wasmtime would too, in words about neither side."""
-    read: dict[int, Exports] = {}
-    for part in parts:
-        wanted = {interface.name: interface for interface in reflected[part.component].interfaces}
-        for wire in part.wires:
-            server = parts[wire.instance]
-            if server.component not in read:
-                read[server.component] = exports_of(engine, components[server.component])
-            served = read[server.component]
-            if wire.export not in served.interfaces:
-                why = served.unread.get(wire.export, "there is no such export")
-                raise Unsupported(f"{part.name} imports {wire.name}, which {server.name} cannot serve: {why}")
-            difference = misfit(
-                wanted[wire.name], reflected[part.component], served.interfaces[wire.export], served, server.name
-            )
-            if difference is not None:
-                raise Unsupported(f"{part.name}, {wire.name}: {difference}")
 
 
 def _wrapped(
@@ -125,7 +117,7 @@ def _emit(builder: Builder, interfaces: Iterable[int]) -> None:
 
 
 def _emit_interface(b: Builder, number: int, interface: Interface) -> None:
-    base = interface.name.partition("@")[0]
+    base = _base(interface.name)
     match base:
         case "wasi:filesystem/types":
             filesystem.emit(b, number)
@@ -149,10 +141,10 @@ def _emit_interface(b: Builder, number: int, interface: Interface) -> None:
             stub.emit(b, number, base)
         case _ if base.startswith(("wasi:cli/", "wasi:io/")):
             streams.emit(b, number)
-        case _ if (
-            base.startswith("wasi:") or interface.functions or any(isinstance(e, int) for _, e in interface.exports)
-        ):
+        case _ if base.startswith("wasi:"):
             raise Unsupported(f"it imports {interface.name}, which no part of the guard stands in front of")
+        case _ if interface.functions or any(isinstance(e, int) for _, e in interface.exports):
+            raise Unsupported(f"it imports {interface.name}, which no component serves")
         case _:
             pass  # types alone, which are what they are whoever names them
 
@@ -218,18 +210,19 @@ def _natives(b: Builder, functions: set[tuple[int, str]]) -> list[tuple[int, Int
     return out
 
 
-def _imports_text(natives: list[tuple[int, Interface]], name: str) -> tuple[list[str], dict[int, str]]:
-    """Import lines, and the identifier of each native resource. ``name`` formats an import's name."""
-    lines: list[str] = []
-    known: dict[int, str] = {}
-    for number, interface in natives:
-        text, fresh = instance_type(interface.exports, known)
-        imported = quote(name.format(number=number, name=interface.name))
-        lines.append(f"(import {imported} {text.replace('(instance', f'(instance $i{number}', 1)})")
-        for resource, export in fresh:
-            lines.append(f"(alias export $i{number} {quote(export)} (type $R{resource}))")
-            known[resource] = f"$R{resource}"
-    return lines, known
+def _imported(b: Builder, natives: list[tuple[int, Interface]], name: str = "") -> Imported:
+    """What is imported from Wasmtime, as ``$i<number>``; under names of its own, or ``name`` and its number."""
+    homes = {
+        resource: f"$i{number}"
+        for number, interface in natives
+        for _, resource in interface.exports
+        if isinstance(resource, int) and _base(b.imports.resources[resource].interface) == _base(interface.name)
+    }
+    return imported(((f"$i{n}", f"{name}{n}" if name else i.name, i) for n, i in natives), homes)
+
+
+def _base(interface: str) -> str:
+    return interface.partition("@")[0]
 
 
 def outer(parts: Sequence[Part], builders: Sequence[Builder], facets: Sequence[Facet]) -> str:
@@ -240,9 +233,9 @@ def outer(parts: Sequence[Part], builders: Sequence[Builder], facets: Sequence[F
     b = builders[0]
     destructors = _destructors(b)
     natives = _natives(b, b.passed | set(b.lowered))
-    lines, known = _imports_text(natives, "{name}")
-    resources = dict(known)
-    lines.append(_host_import(b, quote(HOST_INSTANCE)))
+    imports = _imported(b, natives)
+    lines, named = imports.lines, dict(imports.resources)
+    lines += _host_import(b, HOST_INSTANCE)
     lines.append(_guard_component(b, destructors))
     # Without names, which would be sections inside them. They are components 1, 2, ..., after the guard.
     lines += ["(component)"] * (max(part.component for part in parts) + 1)
@@ -252,25 +245,31 @@ def outer(parts: Sequence[Part], builders: Sequence[Builder], facets: Sequence[F
     for resource, kind in b.kinds.items():
         if kind is not Kind.NATIVE:
             lines.append(f'(alias export $guard "r{resource}" (type $G{resource}))')
-            resources[resource] = f"$G{resource}"
+            named[resource] = f"$G{resource}"
+    made: dict[str, str] = {}
     for number, (part, builder) in enumerate(zip(parts, builders, strict=True)):
         facet = facets[part.component]
         with_: list[str] = []
         for at in facet.order:
             interface = facet.imports.interfaces[at]
-            lines.append(_bundle(interface, resources, f"{number}-{at}", _sources(builder, at)))
+            lines.append(bundle(interface, named, f"{number}-{at}", _sources(builder, at), made))
             with_.append(f"(with {quote(interface.name)} (instance $b{number}-{at}))")
         for count, wire in enumerate(part.wires):
+            lines.append(f"(alias export $app{wire.instance} {quote(wire.export)} (instance $w{number}-{count}))")
+        known = dict(named)
+        for count, wire in enumerate(part.wires if builder.barred else ()):
             label = f"w{number}-{count}"
-            lines.append(f"(alias export $app{wire.instance} {quote(wire.export)} (instance ${label}))")
+            lines += name_resources(facet.served[wire.name], f"${label}", f"$r{label}", known)
+        for count, wire in enumerate(part.wires):
+            label = f"w{number}-{count}"
             if wire.name in builder.barred:
-                served = facet.served[wire.name]
-                aliases, known = _foreign(served, resources, label)
-                lines += aliases
-                lines.append(_bundle(served, known, label, _of_instance(label), builder.barred[wire.name]))
+                barred = Barred(sites=builder.barred[wire.name], tell='$host "barred"')
+                lines.append(bundle(facet.served[wire.name], known, label, of_instance(f"${label}"), made, barred))
                 label = f"b{label}"
             with_.append(f"(with {quote(wire.name)} (instance ${label}))")
         lines.append(f"(instance $app{number} (instantiate {1 + part.component} {' '.join(with_)}))")
+    if len(made) > MAX_MADE:
+        raise Unsupported("the program is too large: its instances import too many different sets of functions")
     for count, export in enumerate(parts[-1].shape.exports):
         sort, _, name = export.partition(" ")
         lines.append(
@@ -290,136 +289,23 @@ def _sources(b: Builder, number: int) -> Callable[[str], str]:
     return source
 
 
-def _of_instance(label: str) -> Callable[[str], str]:
-    return lambda name: f"${label} {quote(name)}"
-
-
-def _foreign(interface: Interface, resources: dict[int, str], label: str) -> tuple[list[str], dict[int, str]]:
-    """Lines that name the resources which another component's interface defines, and the names of all."""
-    lines, known = [], dict(resources)
-    for name, export in interface.exports:
-        if isinstance(export, int) and export not in known:
-            lines.append(f"(alias export ${label} {quote(name)} (type $r{label}-{export}))")
-            known[export] = f"$r{label}-{export}"
-    mentioned = {r for _, f in interface.functions for _, t in f.params for r in ty.resources(t)}
-    mentioned |= {r for _, f in interface.functions if f.result is not None for r in ty.resources(f.result)}
-    if mentioned - known.keys():
-        raise Unsupported(
-            f"{interface.name} has functions over a resource that it does not name, so `only` cannot hold"
-        )
-    return lines, known
-
-
-def _bundle(
-    interface: Interface,
-    resources: Mapping[int, str],
-    label: str,
-    source: Callable[[str], str],
-    barred: Mapping[str, int] | None = None,
-) -> str:
-    """The instance that the guest gets for one of its imports: functions of several origins, side by side.
-
-    ``source`` says where a function comes from; ``barred`` are those that trap, with the site that is told.
-
-    It is made by a component without code that imports types and functions under plain names and exports them under
-    theirs, since an instance put together in place may not have methods.
-    """
-    values = [e for _, e in interface.exports if not isinstance(e, (int, ty.Function))]
-    functions = [e for _, e in interface.exports if isinstance(e, ty.Function)]
-    mentioned = values + [t for f in functions for t in (*(p for _, p in f.params), f.result) if t is not None]
-    used = sorted(
-        {r for t in mentioned for r in ty.resources(t)} | {e for _, e in interface.exports if isinstance(e, int)}
-    )
-    lines = [f'(import "r{r}" (type $r{r} (sub resource)))' for r in used]
-    given = [f'(with "r{r}" (type {resources[r]}))' for r in used]
-    around: list[str] = []
-    imported, exported = Types(resource=lambda r: f"$r{r}"), Types(resource=lambda r: seen.get(r, f"$r{r}"))
-    outside = Types(resource=lambda r: resources[r])
-    seen: dict[int, str] = {}
-    for t in (inner for top in mentioned for inner in ty.walk(top)):
-        if isinstance(t, Nominal) and t not in imported.named:
-            n = len(imported.named)
-            lines.append(f'(type $d{n} {imported.body(t)}) (import "t{n}" (type $i{n} (eq $d{n})))')
-            around.append(f"(type $b{label}-{n} {outside.body(t)})")
-            given.append(f'(with "t{n}" (type $b{label}-{n}))')
-            imported.named[t], outside.named[t] = f"$i{n}", f"$b{label}-{n}"
-    exported.named.update(imported.named)
-    exports = []
-    for count, (name, export) in enumerate(interface.exports):
-        match export:
-            case int(resource):
-                exports.append(f"(export $x{count} {quote(name)} (type $r{resource}))")
-                seen.setdefault(resource, f"$x{count}")
-            case ty.Function():
-                lines.append(f"(type $p{count} {imported.function(export)})")
-                exports.append(f"(type $q{count} {exported.function(export)})")
-                exports.append(f"(export {quote(name)} (func $f{count}) (func (type $q{count})))")
-                if barred and name in barred:
-                    lines.append(_barred(count, export, barred[name]))
-                    continue
-                lines.append(f'(import "f{count}" (func $f{count} (type $p{count})))')
-                around.append(f"(alias export {source(name)} (func $b{label}-f{count}))")
-                given.append(f'(with "f{count}" (func $b{label}-f{count}))')
-            case _:
-                if isinstance(export, Nominal):
-                    exports.append(f"(export $x{count} {quote(name)} (type {imported.named[export]}))")
-                    exported.named[export] = f"$x{count}"
-                else:
-                    exports.append(f"(type $y{count} {exported.body(export)}) (export {quote(name)} (type $y{count}))")
-    if barred:
-        # Imports stand before what is defined.
-        lines.insert(
-            0, '(import "barred" (func $barred (param "site" u32))) (core func $tell (canon lower (func $barred)))'
-        )
-        around.append(f'(alias export $host "barred" (func $b{label}-barred))')
-        given.append(f'(with "barred" (func $b{label}-barred))')
-    shim = f"(component $s{label}\n  " + "\n  ".join(lines + exports) + ")"
-    return "\n".join([shim, *around, f"(instance $b{label} (instantiate $s{label} {' '.join(given)}))"])
-
-
-def _barred(count: int, function: ty.Function, site: int) -> str:
-    """A function that tells the host that it was called, and traps. What it is given is taken in, up to what fits."""
-    signature = ty.signature(function)
-    return f"""
-  (core module $m{count}
-    (import "host" "tell" (func $tell (param i32)))
-    (memory (export "memory") 1)
-    (global $next (mut i32) (i32.const 16))
-    (func (export "realloc") (param i32 i32 i32 i32) (result i32) (local $at i32)
-      (local.set $at (i32.and (i32.add (global.get $next) (i32.const 7)) (i32.const -8)))
-      (if (i32.gt_u (local.get 3) (i32.const 0x10000000)) (then unreachable))
-      (global.set $next (i32.add (local.get $at) (local.get 3)))
-      (if (i32.gt_u (global.get $next) (i32.shl (memory.size) (i32.const 16))) (then
-        (if (i32.eq (i32.const -1) (memory.grow (i32.add (i32.shr_u (local.get 3) (i32.const 16)) (i32.const 1)))) (then
-          unreachable))))
-      (local.get $at))
-    (func (export "f") {params_text(signature.params)} {result_text(signature.result)}
-      (call $tell (i32.const {site})) unreachable))
-  (core instance $n{count} (instantiate $m{count} (with "host" (instance (export "tell" (func $tell))))))
-  (alias core export $n{count} "memory" (core memory $n{count}-memory))
-  (alias core export $n{count} "realloc" (core func $n{count}-realloc))
-  (alias core export $n{count} "f" (core func $n{count}-f))
-  (func $f{count} (type $p{count}) (canon lift (core func $n{count}-f)
-    (memory $n{count}-memory) (realloc (core func $n{count}-realloc))))"""
-
-
-def _host_import(b: Builder, name: str) -> str:
+def _host_import(b: Builder, name: str) -> list[str]:
     if not b.hosts:
-        return ""
+        return []
     exports = tuple((n, f) for n, f in HOST.items() if n in b.hosts)
-    text, _ = instance_type(exports, {})
-    return f"(import {name} {text.replace('(instance', '(instance $host', 1)})"
+    return imported([("$host", name, Interface(name, exports))]).lines
 
 
 def _guard_component(b: Builder, destructors: dict[int, str]) -> str:
-    natives = _natives(b, set(b.lowered))
-    lines, known = _imports_text(natives, "i{number}")
-    lines.append(_host_import(b, '"host"'))
+    imports = _imported(b, _natives(b, set(b.lowered)), "i")
+    lines, known = imports.lines, imports.resources
+    lines += _host_import(b, "host")
     mine = [n for n in destructors if b.kinds[n] is not Kind.SOCKET]
-    if any(n not in known for n in mine):
-        raise Unsupported("it imports a resource of WASI's from an interface that does not have it")
     drops = sorted(b.dropped | set(mine))
-    lines += [f"(core func $drop{n} (canon resource.drop $R{n}))" for n in drops if b.kinds[n] is not Kind.STUB]
+    dropped = [n for n in drops if b.kinds[n] is not Kind.STUB]
+    if not known.keys() >= set(dropped):
+        raise Unsupported("it imports a resource of WASI's from an interface that does not have it")
+    lines += [f"(core func $drop{n} (canon resource.drop {known[n]}))" for n in dropped]
     lines.append(state_module(destructors, tells_drops="drop" in b.hosts))
     given = " ".join(f'(export "drop{n}" (func $drop{n}))' for n in mine)
     told = ""
@@ -513,9 +399,8 @@ def _lifted(b: Builder, resources: dict[int, str]) -> list[str]:
     lines: list[str] = []
     types = Types(resource=lambda r: resources[r])
     for e in b.emitted:
-        mentioned = [t for _, t in e.function.params] + ([e.function.result] if e.function.result is not None else [])
-        for t in (inner for top in mentioned for inner in ty.walk(top)):
-            if isinstance(t, Nominal) and t not in types.named:
+        for t in nominal(e.function):
+            if t not in types.named:
                 n = len(types.named)
                 lines.append(f"(type $v{n} {types.body(t)})")
                 lines.append(f'(export $w{n} "t{n}" (type $v{n}))')

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 
 from sandbox.guard import types as ty
+from sandbox.guard.instances import resources
 from sandbox.guard.reflect import Imports, Interface, Unsupported
 from sandbox.guard.shape import Shape
 from sandbox.guard.sites import Site
@@ -202,16 +203,22 @@ class Builder:
         return f"$host-{name}"
 
     def site(self, interface: int, function: str, capability: str, *, address: bool = False) -> int:
+        return self._place(Site(self.named(interface), function, capability, address, self.instance))
+
+    def _place(self, site: Site) -> int:
         if len(self.sites) >= MAX_SITES:
-            raise Unsupported("it imports more functions than any WASI 0.2 world has")
-        self.sites.append(Site(self.named(interface), function, capability, address, self.instance))
+            raise Unsupported(
+                f"more than {MAX_SITES} functions are guarded in all the program"
+                if self.shape.program
+                else "it imports more functions than any WASI 0.2 world has"
+            )
+        self.sites.append(site)
         return len(self.sites) - 1
 
     def bar(self, interface: str, function: str) -> int:
         """The site of a function of another component's that may not be called."""
         self.host("barred")
-        self.sites.append(Site(interface, function, "imports", instance=self.instance))
-        return len(self.sites) - 1
+        return self._place(Site(interface, function, "imports", instance=self.instance))
 
     def new(self, resource: int) -> str:
         """The core name of the function that makes an owned handle of a guard's resource from its representation."""
@@ -243,7 +250,7 @@ class Builder:
         """Let the guest call Wasmtime's function itself, which knows nothing of what the guard owns."""
         function = dict(self.interfaces[interface].exports)[name]
         assert isinstance(function, ty.Function)
-        if any(self.kinds[r] is not Kind.NATIVE for r in mentioned(function)):
+        if any(self.kinds[r] is not Kind.NATIVE for r in resources(function)):
             raise self.unknown(interface, name)
         self.passed.add((interface, name))
 
@@ -403,12 +410,6 @@ class Builder:
 def same_types(one: ty.Function, other: ty.Function) -> bool:
     """Whether two functions differ in the names of parameters at most."""
     return one.result == other.result and [t for _, t in one.params] == [t for _, t in other.params]
-
-
-def mentioned(function: ty.Function) -> frozenset[int]:
-    """Every resource in a function's type."""
-    types = [t for _, t in function.params] + ([function.result] if function.result is not None else [])
-    return frozenset(r for t in types for r in ty.resources(t))
 
 
 WASI_NAMES: dict[ty.Type, str] = {}

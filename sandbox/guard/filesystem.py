@@ -12,7 +12,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from sandbox.guard import types as ty
-from sandbox.guard.builder import BROKERED, WASI_NAMES, Builder, Kind, mentioned
+from sandbox.guard.builder import BROKERED, WASI_NAMES, Builder, Kind
+from sandbox.guard.instances import resources
 from sandbox.guard.reflect import Interface, Unsupported
 from sandbox.guard.sites import Reason
 from sandbox.guard.state import (
@@ -210,7 +211,7 @@ def emit(b: Builder, interface: int) -> None:
 
 
 def _emit_function(b: Builder, interface: int, name: str, function: ty.Function) -> None:
-    if name == "filesystem-error-code" and any(b.kinds[r] is Kind.ERROR for r in mentioned(function)):
+    if name == "filesystem-error-code" and any(b.kinds[r] is Kind.ERROR for r in resources(function)):
         _error_code(b, interface, name, function)
         return
     if not name.startswith("[method]"):

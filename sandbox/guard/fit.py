@@ -11,7 +11,7 @@ from wasmtime import component as wasm
 
 from sandbox.component import codeless
 from sandbox.guard import types as ty
-from sandbox.guard.reflect import Imports, Interface, Resource, Unsupported, _Reader
+from sandbox.guard.reflect import Imports, Interface, Item, Reader, Resource, Unsupported
 from sandbox.guard.wat import Nominal
 
 MAX_SIDE = 200
@@ -23,8 +23,6 @@ MAX_REASON = 300
 _PLACE = re.compile(r" \(at offset 0x[0-9a-f]+\)")
 _LEAD = 60
 """Characters that are shown before the place where two long types differ."""
-
-Item = ty.Type | ty.Function | int
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,25 +51,19 @@ def exports_of(engine: Engine, component: bytes) -> Exports:
     """
     try:
         whole = wasm.Component(engine, codeless(component)).type
-        imported, exported = whole.imports(engine), whole.exports(engine)
     except WasmtimeError as error:
         raise Unsupported(f"Wasmtime refuses its types: {reason(error)}") from None
-    reader = _Reader()
-    imports = []
-    for name, extern in imported.items():
-        if not isinstance(extern.ty, wasm.ComponentInstanceType):
-            raise Unsupported(f"it imports {name!r}, which is no interface")
-        imports.append(_interface(engine, reader, name, extern.ty, bounded=name.startswith("wasi:")))
-    known = tuple(reader.resources)
+    reader = Reader()
+    imports = reader.imports(engine, whole)
     interfaces: dict[str, Interface] = {}
     unread: dict[str, str] = {}
-    for name, extern in exported.items():
+    for name, extern in whole.exports(engine).items():
         if isinstance(extern.ty, wasm.ComponentInstanceType):
             try:
-                interfaces[name] = _interface(engine, reader, name, extern.ty, bounded=False)
+                interfaces[name] = reader.interface(engine, name, extern.ty)
             except Unsupported as error:
                 unread[name] = str(error)
-    return Exports(Imports(tuple(imports), known), interfaces, tuple(reader.resources), unread)
+    return Exports(imports, interfaces, tuple(reader.resources), unread)
 
 
 def reason(error: WasmtimeError) -> str:
@@ -79,23 +71,6 @@ def reason(error: WasmtimeError) -> str:
     lines = [_PLACE.sub("", line).strip() for line in str(error).splitlines()]
     told = [line for line in lines if line and line != "Caused by:"]
     return "; ".join(told[1:] or told)[:MAX_REASON]
-
-
-def _interface(
-    engine: Engine, reader: _Reader, name: str, instance: wasm.ComponentInstanceType, *, bounded: bool
-) -> Interface:
-    exports: list[tuple[str, Item]] = []
-    for export, extern in instance.exports(engine).items():
-        t = extern.ty
-        if isinstance(t, wasm.ResourceType):
-            exports.append((export, reader.resource(t, name, export)))
-        elif isinstance(t, wasm.FuncType):
-            exports.append((export, reader.function(t, bounded=bounded)))
-        elif isinstance(t, wasm.ValType):
-            exports.append((export, reader.type(t)))
-        else:
-            raise Unsupported(f"{name!r} holds {export!r}, which is neither a type nor a function")
-    return Interface(name, tuple(exports))
 
 
 def misfit(

@@ -8,13 +8,11 @@ everything that any of them uses of it.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from sandbox.guard import types as ty
+from sandbox.guard.instances import homes, renumbered
 from sandbox.guard.reflect import Imports, Interface, Resource, Unsupported
 from sandbox.guard.shape import Shape
-
-Export = ty.Type | ty.Function | int
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -32,15 +30,22 @@ class Wire:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Part:
-    """One instance of a component in a program."""
+class Instance:
+    """One instance of a component among several that are linked."""
 
     name: str
     """What a refusal calls it."""
     component: int
     """The number of its component, in the order in which those are given."""
-    shape: Shape
     wires: tuple[Wire, ...] = ()
+    """Who serves which of its imports; what is in none comes from outside."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Part(Instance):
+    """One instance of a component in a program, behind its own facet of the guard."""
+
+    shape: Shape
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +72,11 @@ def unify(components: Sequence[Imports], wired: Sequence[Iterable[str]]) -> tupl
     foreign: list[dict[str, Interface]] = []
     for number, (imports, served) in enumerate(zip(components, wired, strict=True)):
         numbers: dict[int, int] = {}
-        for at, resource in enumerate(imports.resources):
+        of_wasi = _of_wasi(imports, served)
+        for at, imported in enumerate(imports.resources):
             # By name alone: the interface is the first that names it, which differs from component to component.
-            key = ("wasi", resource.name) if resource.interface.startswith("wasi:") else (str(number), str(at))
+            resource = of_wasi.get(at, imported)
+            key = ("wasi", resource.name) if at in of_wasi else (str(number), str(at))
             if key not in resources:
                 resources[key] = len(known)
                 known.append(resource)
@@ -77,7 +84,7 @@ def unify(components: Sequence[Imports], wired: Sequence[Iterable[str]]) -> tupl
         mine: dict[str, Interface] = {}
         others: dict[str, Interface] = {}
         for interface in imports.interfaces:
-            exports = tuple((n, _renumbered(e, numbers)) for n, e in interface.exports)
+            exports = tuple((n, renumbered(e, numbers)) for n, e in interface.exports)
             if interface.name in served:
                 others[interface.name] = Interface(interface.name, exports)
                 continue
@@ -89,6 +96,8 @@ def unify(components: Sequence[Imports], wired: Sequence[Iterable[str]]) -> tupl
             merged[base] = _merged(merged.get(base), mine[base])
         own.append(mine)
         foreign.append(others)
+    defined = homes(mine.items() for mine in own)
+    known = [replace(r, interface=merged[defined[n]].name) if n in defined else r for n, r in enumerate(known)]
     bases = list(merged)
     program = Imports(tuple(merged.values()), tuple(known))
     return program, tuple(
@@ -101,17 +110,15 @@ def unify(components: Sequence[Imports], wired: Sequence[Iterable[str]]) -> tupl
     )
 
 
-def _renumbered(export: Export, numbers: Mapping[int, int]) -> Export:
-    match export:
-        case int(resource):
-            return numbers[resource]
-        case ty.Function(params, result):
-            return ty.Function(
-                tuple((n, ty.renumbered(t, numbers)) for n, t in params),
-                None if result is None else ty.renumbered(result, numbers),
-            )
-        case _:
-            return ty.renumbered(export, numbers)
+def _of_wasi(imports: Imports, served: Iterable[str]) -> dict[int, Resource]:
+    """The resources that come from WASI, whatever other interface named one first."""
+    out: dict[int, Resource] = {}
+    for interface in imports.interfaces:
+        if interface.name.startswith("wasi:") and interface.name not in served:
+            for name, item in interface.exports:
+                if isinstance(item, int):
+                    out.setdefault(item, Resource(interface.name, name))
+    return out
 
 
 def _merged(one: Interface | None, other: Interface) -> Interface:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from wasmtime import Engine, WasmtimeError
@@ -11,12 +13,23 @@ from sandbox.guard import types as ty
 
 MAX_DEPTH = 64
 MAX_ITEMS = 20_000
+MAX_NAMES = 1024 * 1024
+"""Characters of the names in the types of one component, each as often as it is used; all of WASI 0.2 has 50,000."""
 MAX_RESULT = 1024
 """Bytes of a result in memory, of which the guard has set aside more; none of WASI 0.2 has 200."""
 
 
 class Unsupported(Exception):  # noqa: N818 - it reads as what it says of the component
     """The component uses something that the guard cannot stand in front of; the message says what."""
+
+
+@contextmanager
+def about(part: str) -> Iterator[None]:
+    """Say which of several components is unsupported."""
+    try:
+        yield
+    except Unsupported as error:
+        raise Unsupported(f"{part}: {error}") from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,11 +75,53 @@ _SCALARS: dict[type, str] = {
 }
 
 
-class _Reader:
+Item = ty.Type | ty.Function | int
+"""An export of an interface: value type, function, or the number of a resource."""
+
+
+class Reader:
+    """Reads what Wasmtime's reflection tells of one component, with one numbering of its resources."""
+
     def __init__(self) -> None:
         self.handles: list[wasm.ResourceType] = []
         self.resources: list[Resource] = []
         self.items = 0
+        self.names = 0
+
+    def interface(
+        self, engine: Engine, name: str, instance: wasm.ComponentInstanceType, *, bounded: bool = False
+    ) -> Interface:
+        """An imported or exported instance. ``bounded``: its functions have no larger results than WASI's."""
+        exports: list[tuple[str, Item]] = []
+        for export, extern in instance.exports(engine).items():
+            self.count(export)
+            t = extern.ty
+            if isinstance(t, wasm.ResourceType):
+                exports.append((export, self.resource(t, name, export)))
+            elif isinstance(t, wasm.FuncType):
+                exports.append((export, self.function(t, bounded=bounded)))
+            elif isinstance(t, wasm.ValType):
+                exports.append((export, self.type(t)))
+            else:
+                raise Unsupported(f"{name!r} holds {export!r}, which is neither a type nor a function")
+        return Interface(name, tuple(exports))
+
+    def imports(self, engine: Engine, component: wasm.ComponentType) -> Imports:
+        """All imports, which are interfaces. To be read first: a resource is called by the first that names it."""
+        interfaces = []
+        for name, extern in component.imports(engine).items():
+            if not isinstance(extern.ty, wasm.ComponentInstanceType):
+                raise Unsupported(f"it imports {name!r}, which is no interface")
+            # What another component serves, the guard has no part in.
+            interfaces.append(self.interface(engine, name, extern.ty, bounded=name.startswith("wasi:")))
+        return Imports(tuple(interfaces), tuple(self.resources))
+
+    def count(self, name: str) -> str:
+        """A name in a type, unless it is one too many."""
+        self.names += len(name)
+        if self.names > MAX_NAMES:
+            raise Unsupported("the names in its types are long or repeated beyond any use")
+        return name
 
     def resource(self, handle: wasm.ResourceType, interface: str, name: str) -> int:
         for number, known in enumerate(self.handles):
@@ -92,6 +147,8 @@ class _Reader:
         def inner(x: object) -> ty.Type:
             return self.type(x, depth + 1)
 
+        name = self.count
+
         match t:
             case wasm.String():
                 return ty.STRING
@@ -100,13 +157,13 @@ class _Reader:
             case wasm.TupleType():
                 return ty.Tuple(tuple(inner(x) for x in t.elements))
             case wasm.RecordType():
-                return ty.Record(tuple((n, inner(x)) for n, x in t.fields))
+                return ty.Record(tuple((name(n), inner(x)) for n, x in t.fields))
             case wasm.VariantType():
-                return ty.Variant(tuple((n, None if x is None else inner(x)) for n, x in t.cases))
+                return ty.Variant(tuple((name(n), None if x is None else inner(x)) for n, x in t.cases))
             case wasm.EnumType():
-                return ty.Enum(tuple(t.names))
+                return ty.Enum(tuple(map(name, t.names)))
             case wasm.FlagsType():
-                return ty.Flags(tuple(t.names))
+                return ty.Flags(tuple(map(name, t.names)))
             case wasm.OptionType():
                 return ty.Option(inner(t.payload))
             case wasm.ResultType():
@@ -127,7 +184,7 @@ class _Reader:
         result = None if f.result is None else self.type(f.result)
         if bounded and result is not None and ty.layout(result)[0] > MAX_RESULT:
             raise Unsupported("it imports a function with a larger result than any of WASI 0.2 has")
-        return ty.Function(tuple((n, self.type(t)) for n, t in f.params), result)
+        return ty.Function(tuple((self.count(n), self.type(t)) for n, t in f.params), result)
 
 
 def reflect(engine: Engine, skeleton: bytes) -> Imports:
@@ -136,26 +193,7 @@ def reflect(engine: Engine, skeleton: bytes) -> Imports:
     Raises ``Unsupported`` where they are none that a guard can stand in front of, and where Wasmtime refuses them.
     """
     try:
-        imports = wasm.Component(engine, skeleton).type.imports(engine)
+        component = wasm.Component(engine, skeleton).type
     except WasmtimeError as error:
         raise Unsupported(f"Wasmtime refuses its imports: {str(error).splitlines()[0]}") from None
-    reader = _Reader()
-    interfaces = []
-    for name, extern in imports.items():
-        item = extern.ty
-        if not isinstance(item, wasm.ComponentInstanceType):
-            raise Unsupported(f"it imports {name!r}, which is no interface")
-        exports: list[tuple[str, ty.Type | ty.Function | int]] = []
-        for export, extern2 in item.exports(engine).items():
-            t = extern2.ty
-            if isinstance(t, wasm.ResourceType):
-                exports.append((export, reader.resource(t, name, export)))
-            elif isinstance(t, wasm.FuncType):
-                # What another component serves, the guard has no part in.
-                exports.append((export, reader.function(t, bounded=name.startswith("wasi:"))))
-            elif isinstance(t, wasm.ValType):
-                exports.append((export, reader.type(t)))
-            else:
-                raise Unsupported(f"{name!r} holds {export!r}, which is neither a type nor a function")
-        interfaces.append(Interface(name, tuple(exports)))
-    return Imports(tuple(interfaces), tuple(reader.resources))
+    return Reader().imports(engine, component)

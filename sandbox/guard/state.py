@@ -24,7 +24,8 @@ GRANTS = 4096
 MAX_GRANTS = 256
 ONCE = GRANTS + 8 * MAX_GRANTS
 """One byte a site that speaks only once."""
-MAX_SITES = 2048
+MAX_SITES = 8192
+"""Places in one guard, of all instances of a program together. All of WASI 0.2 takes an instance 90."""
 BLOCK = ONCE + MAX_SITES
 
 SLOT_NATIVE, SLOT_GRANT, SLOT_LENGTH, SLOT_PATH = 0, 4, 8, 12

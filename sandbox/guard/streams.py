@@ -10,7 +10,8 @@ yet), ``ASK`` (done, but it is to be asked for the room before the next write), 
 from __future__ import annotations
 
 from sandbox.guard import types as ty
-from sandbox.guard.builder import BROKERED, Builder, Kind, mentioned
+from sandbox.guard.builder import BROKERED, Builder, Kind
+from sandbox.guard.instances import resources
 from sandbox.guard.reflect import Unsupported
 from sandbox.guard.sites import Reason
 from sandbox.guard.state import AUXILIARY, CLEAR, CLEARS, RESULT, SCRATCH
@@ -43,7 +44,7 @@ def emit(b: Builder, interface: int) -> None:
     owned = (Kind.OUTPUT_STREAM, Kind.INPUT_STREAM, Kind.ERROR, Kind.POLLABLE)
     for name, function in b.imports.interfaces[interface].functions:
         resource, _, method = name.removeprefix("[method]").partition(".")
-        if not any(b.kinds[r] in owned for r in mentioned(function)):
+        if not any(b.kinds[r] in owned for r in resources(function)):
             b.pass_through(interface, name)
         elif b.shape.program and b.owner and name in STANDARD:
             _standard(b, interface, name, function)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from sandbox.guard import types as ty
@@ -68,41 +68,6 @@ class Types:
 
 Nominal = ty.Record | ty.Variant | ty.Enum | ty.Flags
 """The value types that must have a name wherever a component imports or exports them."""
-
-
-def instance_type(
-    exports: Iterable[tuple[str, ty.Type | ty.Function | int]], outer: Mapping[int, str]
-) -> tuple[str, tuple[tuple[int, str], ...]]:
-    """The text of an instance type, and the resources that it defines (number and export name).
-
-    ``outer`` names the resources that the enclosing component knows already; the instance defines the rest.
-    """
-    local: dict[int, str] = {}
-    types = Types(resource=lambda r: local[r])
-    lines: list[str] = []
-    fresh: list[tuple[int, str]] = []
-    for count, (name, export) in enumerate(exports):
-        match export:
-            case int(resource):
-                label = f"$x{count}"
-                if resource in local:
-                    lines.append(f"(export {quote(name)} (type {label} (eq {local[resource]})))")
-                elif resource in outer:
-                    lines.append(f"(alias outer 1 {outer[resource]} (type $o{count}))")
-                    lines.append(f"(export {quote(name)} (type {label} (eq $o{count})))")
-                else:
-                    lines.append(f"(export {quote(name)} (type {label} (sub resource)))")
-                    fresh.append((resource, name))
-                local.setdefault(resource, label)
-            case ty.Function():
-                lines.append(f"(type $f{count} {types.function(export)})")
-                lines.append(f"(export {quote(name)} (func (type $f{count})))")
-            case _:
-                lines.append(f"(type $d{count} {types.body(export)})")
-                lines.append(f"(export {quote(name)} (type $x{count} (eq $d{count})))")
-                if isinstance(export, Nominal):
-                    types.named.setdefault(export, f"$x{count}")
-    return "(instance\n    " + "\n    ".join(lines) + ")", tuple(fresh)
 
 
 def params_text(core_types: Iterable[str]) -> str:

@@ -13,6 +13,7 @@ from sandbox.host import Machine, Thing, ThingKind
 from sandbox.lint.finding import Region, Related
 from sandbox.lint.lock import Locked
 from sandbox.lint.needs import Needs, needs_of, unserved
+from sandbox.lint.wires import Wiring
 from sandbox.policy.globs import Pattern
 from sandbox.policy.model import ComponentPolicy, Policy
 from sandbox.source import Data, Document, Route
@@ -30,6 +31,10 @@ class Component:
     facts: Facts | None = None
     error: str | None = None
     """A sentence, where it is missing or unreadable."""
+
+    def mismatches(self, component: ComponentPolicy) -> bool:
+        """Whether it is known, and is another one than the policy pins."""
+        return self.facts is not None and component.digest not in (None, self.facts.digest)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -96,9 +101,10 @@ class Case:
         lock: LockState | None,
         machine: Machine,
         uses: tuple[HostUse, ...],
+        wiring: Wiring,
     ) -> None:
         self.policy, self.component, self.document = policy, component, document
-        self.file, self.lock, self.machine, self.uses = file, lock, machine, uses
+        self.file, self.lock, self.machine, self.uses, self.wiring = file, lock, machine, uses, wiring
         self.root: Route = ("components", component.name)
 
     @property
@@ -109,12 +115,14 @@ class Case:
     @property
     def mismatched(self) -> bool:
         """Whether the component is known, and is another one than the policy pins."""
-        return self.facts is not None and self.component.digest not in (None, self.facts.digest)
+        return self.file.mismatches(self.component)
 
     @cached_property
     def unserved(self) -> tuple[str, ...]:
         """Why no run takes the component, a sentence each without its subject."""
-        return unserved(self.facts) if self.facts is not None else ()
+        if self.facts is None:
+            return ()
+        return unserved(self.facts, self.wiring.served(self.component.name))
 
     @cached_property
     def needs(self) -> Needs | None:

@@ -15,6 +15,8 @@ from sandbox.source import Comment, Document
 
 _WORDS = re.compile(r"sandbox\s*:\s*ignore\b\s*(?:\[([^\]]*)\])?\s*(.*)", re.DOTALL)
 _EMPTY = re.compile(r"\s*(?:#.*)?")
+_BLANK = "\u115f\u1160\u3164\uffa0"
+"""Letters to Unicode, with nothing to be seen."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -24,7 +26,7 @@ class Ignore:
     rule: str
     """As written; empty where the comment names none."""
     reason: str
-    """Empty where it gives none."""
+    """Empty where it gives none: spaces, punctuation and characters that do not show are no reason."""
     line: int
     """The line whose findings it is about."""
     region: Region
@@ -37,16 +39,20 @@ def ignores(document: Document) -> Iterator[Ignore]:
     if "sandbox" not in document.text:
         return
     lines = document.text.split("\n")
+    meant: dict[int, int] | None = None
     for comment in document.comments():
         found = _WORDS.match(comment.text)
         if found is None:
             continue
-        line = _next_line(lines, comment.mark.line) if comment.alone else comment.mark.line
+        line = comment.mark.line
+        if comment.alone:
+            meant = _next_lines(lines) if meant is None else meant
+            line = meant.get(line, line)
         text = lines[comment.mark.line - 1]
         # The comment's text starts behind the mark and the spaces that follow it.
         start = comment.mark.column + text[comment.mark.column - 1 :].index(comment.text[0])
         whole = _region(comment, comment.mark.column, len(text.rstrip()) + 1)
-        reason = found[2].strip()
+        reason = found[2].strip() if _says_something(found[2]) else ""
         names = [] if found[1] is None else [*re.finditer(r"[^,\s](?:[^,]*[^,\s])?", found[1])]
         if not names:
             yield Ignore(rule="", reason=reason, line=line, region=whole, comment=whole)
@@ -56,13 +62,21 @@ def ignores(document: Document) -> Iterator[Ignore]:
             yield Ignore(rule=name[0], reason=reason, line=line, region=region, comment=whole)
 
 
+def _says_something(reason: str) -> bool:
+    return any(character.isalnum() and character not in _BLANK for character in reason)
+
+
 def _region(comment: Comment, start: int, end: int) -> Region:
     return Region(line=comment.mark.line, column=start, end_line=comment.mark.line, end_column=end)
 
 
-def _next_line(lines: list[str], number: int) -> int:
-    """The first line after line ``number`` that says something; ``number`` itself where none does."""
-    for below in range(number, len(lines)):
-        if _EMPTY.fullmatch(lines[below].rstrip("\r")) is None:
-            return below + 1
-    return number
+def _next_lines(lines: list[str]) -> dict[int, int]:
+    """For the number of each line, that of the first line after it that says something, if one does."""
+    after: dict[int, int] = {}
+    found = None
+    for number in range(len(lines), 0, -1):
+        if found is not None:
+            after[number] = found
+        if _EMPTY.fullmatch(lines[number - 1].rstrip("\r")) is None:
+            found = number
+    return after

@@ -13,6 +13,7 @@ def states(case: Case, limit: str) -> bool:
 
 
 def stating(case: Case, limit: str, default: str) -> Fix | None:
-    """Write the default of a limit down."""
+    """Write the default of a limit down. Those that import from a component that has limits do not run."""
+    safe = not case.wiring.importers(case.component.name)
     edits = insert_key(case.document, case.route("limits"), limit, default, default)
-    return Fix(message=f"state the default, `{limit}: {default}`", edits=edits, safe=True) if edits else None
+    return Fix(message=f"state the default, `{limit}: {default}`", edits=edits, safe=safe) if edits else None

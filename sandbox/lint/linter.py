@@ -17,17 +17,20 @@ from sandbox.lint.lock import Lock, LockError, key_of, locked_facts, read_lock
 from sandbox.lint.paths import Found
 from sandbox.lint.rule import Problem, Rule
 from sandbox.lint.rules import all_rules
+from sandbox.lint.wires import Wiring
 from sandbox.policy.errors import Fault, PolicyError
 from sandbox.policy.file import policy_directory, read_policy_file
 from sandbox.policy.globs import Pattern
 from sandbox.policy.load import digest_of, policy_of
 from sandbox.policy.model import ComponentPolicy, Policy
-from sandbox.source import Document, parse, render_route
+from sandbox.source import Document, Mark, parse, render_route
 
 DEPTH = 2
 """Levels of a granted directory that are looked at for what should not be in it."""
 ENTRIES = 2000
 """Entries of a granted directory that are looked at."""
+MATCHES = 200_000
+"""Comparisons of such entries with what a component's grants except; with many exceptions fewer are looked at."""
 MAX_FINDINGS = 1000
 """Findings of one policy; there is one more that says that others were left out."""
 
@@ -81,10 +84,13 @@ class Linter:
         except PolicyError as error:
             lines = text.decode("utf-8", "replace").removeprefix("\ufeff").split("\n")
             return tuple(self._fault(fault, lines) for fault in error.faults)
-        cases = [self._case(policy, component, document) for component in policy.components]
+        files = {component.name: self._read(policy, component) for component in policy.components}
+        known = {c.name: files[c.name] for c in policy.components if not files[c.name].mismatches(c)}
+        wiring = Wiring(policy, {name: file.facts for name, file in known.items() if file.facts is not None})
+        cases = [self._case(policy, c, document, files[c.name], wiring) for c in policy.components]
         found = [finding for case in cases for finding in self._look_for(case)]
-        known = all(case.file.status == "read" for case in cases)
-        found = sorted(self._ignored(found, document, file, known=known), key=_order)
+        all_read = all(case.file.status == "read" for case in cases)
+        found = sorted(self._ignored(found, document, file, known=all_read), key=_order)
         left_out = len(found) - MAX_FINDINGS
         if left_out > 0:
             last = found[MAX_FINDINGS]
@@ -93,15 +99,18 @@ class Linter:
             found = [*found[:MAX_FINDINGS], self._fault(fault, document.text.split("\n"))]
         return tuple(found)
 
-    def _case(self, policy: Policy, component: ComponentPolicy, document: Document) -> Case:
+    def _case(
+        self, policy: Policy, component: ComponentPolicy, document: Document, file: Component, wiring: Wiring
+    ) -> Case:
         return Case(
             policy=policy,
             component=component,
             document=document,
-            file=self._read(policy, component),
+            file=file,
             lock=self._lock_state(policy, component),
             machine=self._machine,
             uses=tuple(self._uses(policy, component)),
+            wiring=wiring,
         )
 
     def _look_for(self, case: Case) -> Iterator[Finding]:
@@ -141,6 +150,7 @@ class Linter:
     def _uses(self, policy: Policy, component: ComponentPolicy) -> Iterator[HostUse]:
         root = ("components", component.name, "grants")
         listed = set()
+        most = MATCHES // max(1, sum(len(grant.excepted) for grant in component.grants.filesystem))
         for number, grant in enumerate(component.grants.filesystem):
             thing = self._look(self._absolute(grant.host, policy.directory))
             excepted = tuple(map(Pattern.parse, grant.excepted))
@@ -155,7 +165,7 @@ class Linter:
                 excepted=excepted,
                 contents=tuple(
                     (path, kind)
-                    for path, kind in inside
+                    for path, kind in inside[:most]
                     if not any(pattern.after(path.split("/"))[0] for pattern in excepted)
                 ),
             )
@@ -288,8 +298,10 @@ def _finding(rule: Rule, problem: Problem, case: Case) -> Finding:
 
 
 def _snippet(document: Document, region: Region) -> str:
-    line = document.text.split("\n", region.line)[region.line - 1]
-    return line[region.column - 1 : region.end_column - 1 if region.end_line == region.line else None].rstrip("\r")
+    start = document.offset(Mark(region.line, region.column))
+    if region.end_line == region.line:
+        return document.text[start : document.offset(Mark(region.end_line, region.end_column))].rstrip("\r")
+    return document.text[start : document.text.find("\n", start)].rstrip("\r")
 
 
 def _order(finding: Finding) -> tuple[int, int, str]:

@@ -48,10 +48,7 @@ def mended(linter: Linter, text: bytes, *, file: str, unsafe: bool) -> tuple[byt
     directory = policy_directory(file)
     applied: list[Finding] = []
     for _ in range(ROUNDS):
-        findings = linter.text(text, file=file, directory=directory)
-        if any(finding.unjudged and finding.rule == "invalid-policy" for finding in findings):
-            break
-        picked = chosen(findings, unsafe=unsafe)
+        picked = chosen(linter.text(text, file=file, directory=directory), unsafe=unsafe)
         if not picked:
             break
         # Two that each leave something in a list may leave nothing in it together.

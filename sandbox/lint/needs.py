@@ -61,17 +61,30 @@ def writes_files(facts: Facts) -> bool:
 
 
 @functools.lru_cache(maxsize=64)
-def unserved(facts: Facts) -> tuple[str, ...]:
-    """Why no run takes a component, a sentence each without its subject: ``imports 'a:b/c': ...``."""
+def unserved(facts: Facts, served: frozenset[str] = frozenset()) -> tuple[str, ...]:
+    """Why no run takes a component, a sentence each without its subject: ``imports 'a:b/c': ...``.
+
+    ``served``: its imports that other components serve.
+    """
     if facts.kind == "module":
         return preview1.objections(facts)
-    refused = [(item.name, reason) for item in facts.imports for reason in _refusals(item.name, item.kind)]
+    refused = refused_imports(facts, served)
     if not refused:
         return ()
     name, reason = refused[0]
     shown = name if len(name) <= MAX_SHOWN else f"{name[: MAX_SHOWN - 3]}..."
     others = f" (and {len(refused) - 1:,} more that nothing serves)" if len(refused) > 1 else ""
     return (f"imports {shown!a}{others}: {reason}",)
+
+
+def refused_imports(facts: Facts, served: frozenset[str]) -> list[tuple[str, str]]:
+    """The imports of a component that nothing serves, each with the reason."""
+    return [
+        (item.name, reason)
+        for item in facts.imports
+        if item.kind != "instance" or item.name not in served
+        for reason in _refusals(item.name, item.kind)
+    ]
 
 
 def named(names: Iterable[str]) -> str:

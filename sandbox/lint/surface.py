@@ -8,18 +8,21 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, TypeAlias, get_args
 
 from sandbox import preview1, wasi
 from sandbox.component import Export, ExternKind, Facts, Import, Kind
+from sandbox.policy.interfaces import is_importable, satisfies
 from sandbox.wasi import FAMILIES, Family, Refused
 
 MAX_NAMED = 5
 """Names that one sentence has at most."""
 MAX_SHOWN = 100
 """Characters of a name in a sentence."""
+MAX_VERSIONS = 100
+"""Versions of one interface that are compared."""
 MAX_APART = 3
 """Functions of one family that are told one by one, also where the whole family is new."""
 
@@ -78,7 +81,8 @@ def widened(old: Surface, new: Surface) -> tuple[str, ...]:
     """What ``new`` asks for and ``old`` does not, as sentences without their subject, the component.
 
     Interfaces of WASI 0.2 are the same whatever their patch version; imports that give no authority of their own, such
-    as ``wasi:io/poll``, are none of it. What nothing serves is compared by its whole name.
+    as ``wasi:io/poll``, are none of it. Of what other components serve, compatible versions are the same. What nothing
+    serves is compared by its whole name.
     """
     return tuple(_sentences(old, new, "could now", "now imports"))
 
@@ -190,8 +194,35 @@ def _sentences(less: Surface, more: Surface, could: str, imports: str) -> Iterat
         for meaning, names in meanings.items():
             yield f"{could} {infinitive(meaning)} ({_named(names)})"
     foreign = [text for text in has_foreign if text not in had_foreign]
+    callable_ = [text for text in foreign if _callable(more.kind, text)]
+    called = _by_interface(had_foreign)
+    calls = [text for text in callable_ if not _called_before(text, called)]
+    if calls:
+        yield f"{could} call {_named(calls)} of another component"
+    foreign = [text for text in foreign if text not in set(callable_)]
     if foreign:
         yield f"{imports} {_named(foreign)}, which nothing serves"
+
+
+def _callable(kind: Kind, text: str) -> bool:
+    """Whether another component can serve an import that the sandbox does not."""
+    return kind == "component" and is_importable(text)
+
+
+def _called_before(text: str, had: Mapping[str, Sequence[str]]) -> bool:
+    """Whether a compatible version of the interface was imported, higher or lower."""
+    versions = had.get(text.partition("@")[0], ())
+    return any(satisfies(text, other) or satisfies(other, text) for other in versions)
+
+
+def _by_interface(names: Iterable[str]) -> dict[str, list[str]]:
+    """Names by what they are without their version; of very many versions, some."""
+    found: dict[str, list[str]] = {}
+    for name in names:
+        versions = found.setdefault(name.partition("@")[0], [])
+        if len(versions) < MAX_VERSIONS:
+            versions.append(name)
+    return found
 
 
 _TOGETHER: Mapping[Family, str] = {

@@ -22,6 +22,7 @@ VERSION = (
 FUNCTION = rf"(?:\[constructor\])?{_LABEL}|\[(?:method|static)\]{_LABEL}\.{_LABEL}"
 """A function of an interface, or what makes, belongs to or stands beside one of its resources."""
 
+_NAME = re.compile(f"(?!wasi:){INTERFACE}(?:@{VERSION})?")
 _RELEASE = re.compile(rf"({_NUMBER})\.({_NUMBER})\.({_NUMBER})(?:\+[0-9A-Za-z.-]+)?")
 
 
@@ -39,6 +40,11 @@ def satisfies(imported: str, exported: str) -> bool:
     if interface != other or least is None or found is None:
         return False
     return _compatible(least) == _compatible(found) and found >= least
+
+
+def is_importable(name: str) -> bool:
+    """Whether a policy can name it in ``imports``: an interface that is not one of WASI's."""
+    return _NAME.fullmatch(name) is not None
 
 
 def matches(key: str, imported: str) -> bool:

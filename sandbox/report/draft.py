@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Iterator
 
 from sandbox import preview1
 from sandbox.audit.quote import yaml_scalar
-from sandbox.component import Facts
+from sandbox.component import Export, Facts, Import
+from sandbox.policy.interfaces import is_importable
 from sandbox.policy.model import Limits
 from sandbox.report.text import escape
 from sandbox.wasi import Family, Known, Refused, classify
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 _MAX_SHOWN = 100
+_MAX_INTERFACES = 50
+"""Interfaces that the draft has a line for."""
 
 
 def suggest_name(path: str) -> str:
@@ -42,6 +46,7 @@ def draft_policy(facts: Facts, source: str, name: str) -> str:
         f"  {_scalar(name)}:",
         f"    source: {_scalar('./' + source if source[:1] in ('~', '$') else source)}",
         f"    digest: {facts.digest} # any other binary is refused",
+        *_served(facts, name),
     ]
     offers = _offers(facts)
     if offers:
@@ -54,6 +59,7 @@ def draft_policy(facts: Facts, source: str, name: str) -> str:
     lines += [
         "    # The defaults; lower them to what it needs.",
         f"    limits: {_limits(Limits())}",
+        *_serving(facts, name),
     ]
     return "\n".join(lines) + "\n"
 
@@ -69,11 +75,57 @@ def _warnings(facts: Facts) -> list[str]:
                 "# Each call fails for the module and is recorded.",
             ]
         return lines
-    return [
+    lines = [
         f"# It cannot run here: it imports {_cut(escape(item.name))}, and {verdict.reason}."
         for item in facts.imports
-        if isinstance(verdict := classify(item.name), Refused)
+        if isinstance(verdict := classify(item.name), Refused) and not _is_callable(item)
     ]
+    if _interfaces(facts.imports):
+        lines.append("# By itself it cannot run: other components serve some of its imports, see below.")
+    return lines
+
+
+def _served(facts: Facts, name: str) -> Iterator[str]:
+    """What other components would have to serve, in comments."""
+    interfaces = _interfaces(facts.imports)
+    if interfaces:
+        yield "    # imports: # the component of this file that serves each; one of types alone needs none"
+    for interface in interfaces[:_MAX_INTERFACES]:
+        other = _other(interface, name)
+        yield f'    #   "{interface}": {other} # or {{component: {other}, only: [...]}} with its functions'
+    if len(interfaces) > _MAX_INTERFACES:
+        yield f"    #   and {len(interfaces) - _MAX_INTERFACES:,} more, which `sandbox inspect` shows"
+
+
+def _serving(facts: Facts, name: str) -> Iterator[str]:
+    """How another component would be served by this one, in comments."""
+    interfaces = _interfaces(facts.exports)
+    if interfaces:
+        yield "    # Other components of this file can call what it exports. Then the limits of the one that is run"
+        yield "    # hold: remove these here, and write there"
+        yield "    #   imports:"
+    for interface in interfaces[:_MAX_INTERFACES]:
+        yield f'    #     "{interface}": {name}'
+    if len(interfaces) > _MAX_INTERFACES:
+        yield f"    #     and {len(interfaces) - _MAX_INTERFACES:,} more, which `sandbox inspect` shows"
+
+
+def _interfaces(items: Iterable[Import | Export]) -> list[str]:
+    """The interfaces that components may serve each other, without their versions: so each version is meant."""
+    return list(dict.fromkeys(item.name.partition("@")[0] for item in items if _is_callable(item)))
+
+
+def _is_callable(item: Import | Export) -> bool:
+    return item.kind == "instance" and is_importable(item.name)
+
+
+def _other(interface: str, name: str) -> str:
+    """What a component that serves an interface may be called: ``auth`` for ``bank:payments/auth``."""
+    package, _, label = interface.partition("/")
+    for word in (label.lower(), package.partition(":")[2]):
+        if word != name and _NAME.fullmatch(word):
+            return word
+    return "other" if name != "other" else "another"
 
 
 def _used(facts: Facts) -> set[str]:

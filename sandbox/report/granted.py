@@ -48,9 +48,9 @@ def granted(grants: Grants) -> tuple[Granted, ...]:
 
 
 def denied(grants: Grants) -> tuple[str, ...]:
-    """The hosts that ``grants`` deny whatever else they allow, each in a few words."""
+    """The hosts that ``grants`` deny whatever else they allow, with their ports."""
     sockets = grants.sockets or Sockets()
-    return tuple(f"never reaches {_at(peer.host, peer.ports)}" for peer in sockets.deny)
+    return tuple(_at(peer.host, peer.ports) for peer in sockets.deny)
 
 
 def _directory(grant: DirectoryGrant) -> Granted:

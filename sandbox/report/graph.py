@@ -35,10 +35,12 @@ class Box:
 
     name: str
     note: str
-    """``app>ledger, shared``; ``runs``; empty where there is nothing to say."""
+    """``runs``, or the path of a component that serves another one: ``app>ledger``; else empty."""
     granted: tuple[str, ...]
     reached: tuple[str, ...]
     """``ledger>auth: reads /keys, writes /log``"""
+    imports: bool
+    """Whether there is anybody to reach something through."""
     runs: bool
 
 
@@ -54,16 +56,14 @@ class Label:
 def boxes(graph: Graph) -> tuple[Box, ...]:
     """One for each node."""
     reach, short = graph.reach(), _short(graph)
-    leads = {edge.importer for edge in graph.edges}
+    importers = {edge.importer for edge in graph.edges}
     return tuple(
         Box(
             name=_shown(node.component.name),
-            note=", ".join(
-                part for part in ("runs" if node.runs else "", _shown(node.name) if len(node.path) > 1 else "") if part
-            ),
-            granted=tuple(_few(_own(node.component.grants), ITEMS)),
-            reached=tuple(_few(_each(_ways(reach[number], graph, short)), WAYS))
-            or (("nothing more",) if number in leads else ()),
+            note="runs" if node.runs else _shown(node.name) if len(node.path) > 1 else "",
+            granted=tuple(_few([*_own(node.component.grants), *_denied(node.component.grants)], ITEMS)),
+            reached=tuple(_few(_each(_ways(reach[number], graph, short)), WAYS)),
+            imports=number in importers,
             runs=node.runs,
         )
         for number, node in enumerate(graph.nodes)
@@ -93,8 +93,9 @@ def graph_mermaid(graph: Graph) -> str:
     """The graph as a flowchart of Mermaid, in ASCII; outside text is nothing but text there."""
     lines = ["flowchart LR"]
     for number, box in enumerate(boxes(graph)):
-        said = [box.name, *([box.note] if box.note else []), *box.granted]
-        said += [f"can reach {one}" for one in box.reached]
+        said = [box.name, *([box.note] if box.note else []), *(box.granted or ("nothing granted",))]
+        said += [f"can reach through {one}" for one in box.reached]
+        said += ["can reach nothing more"] if box.imports and not box.reached else []
         lines.append(f'  n{number}["{"<br/>".join(map(_mermaid, said))}"]')
     for edge, label in zip(graph.edges, labels(graph), strict=True):
         said = [*label.interfaces, label.note]
@@ -187,6 +188,8 @@ class _Tree:
             yield from self._over(over, facts)
         own = list(_few(_own(node.component.grants), GRANTS))
         yield from self._wrapped(f"granted: {', '.join(own) or 'nothing'}", facts, facts)
+        for text in _few(_denied(node.component.grants), GRANTS):
+            yield from self._wrapped(text, facts, facts)
         reached = list(_ways(self.reach[number], self.graph, self.short))
         for through, grants in reached:
             yield from self._wrapped(f"can reach through {through}: {', '.join(grants)}", facts, facts)
@@ -223,8 +226,12 @@ def _bracketed(notes: Sequence[str]) -> str:
 
 
 def _own(grants: Grants) -> list[str]:
-    """All that is granted, in whole, and what is denied."""
-    return [*map(_whole, granted(grants)), *map(_shown, denied(grants))]
+    """All that is granted, in whole."""
+    return [_whole(one) for one in granted(grants)]
+
+
+def _denied(grants: Grants) -> list[str]:
+    return [f"never reaches {_shown(host)}" for host in denied(grants)]
 
 
 def _whole(one: Granted) -> str:

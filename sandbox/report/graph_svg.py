@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 from sandbox.policy.graph import Graph
@@ -56,8 +57,8 @@ def _box(box: Box) -> list[_Line]:
     lines += _wrapped(box.note, TEXT_WIDTH, "dim") if box.note else ()
     for text in box.granted or ("nothing granted",):
         lines += _wrapped(text, TEXT_WIDTH, "text" if box.granted else "dim")
-    if box.reached:
-        lines += [_Line("", "rule"), _Line("can reach through", "dim")]
+    if box.imports:
+        lines += [_Line("", "rule"), _Line(f"can reach {'through' if box.reached else 'nothing more'}", "dim")]
         for text in box.reached:
             lines += _wrapped(text, TEXT_WIDTH, "text")
     return lines
@@ -135,7 +136,7 @@ def _texts(lines: Sequence[_Line], rect: Rect, padding: float) -> Iterator[str]:
 def _path(stroke: Stroke) -> str:
     start = stroke[0]
     path = f"M{_number(start.x)} {_number(start.y)}"
-    for one, other in zip(stroke, stroke[1:], strict=False):
+    for one, other in pairwise(stroke):
         if one.y == other.y:
             path += f"H{_number(other.x)}"
         else:

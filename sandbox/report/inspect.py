@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import TypeAlias
 
 from sandbox import preview1, wasi
-from sandbox.component import Facts, Import
+from sandbox.component import Facts, Import, Inner, Inside
+from sandbox.policy.interfaces import is_importable
 from sandbox.report.text import escape
 from sandbox.wasi import FAMILIES, Family, Refused
 
@@ -14,7 +15,13 @@ MAX_SHOWN = 100
 """Characters of a name in the text; the data has all of them."""
 
 MAX_FOREIGN = 5
-"""Imports of a module that nothing serves and that the text names."""
+"""Imports of a module that nothing serves and that the text names, or of a component that others have to serve."""
+
+MAX_INNER = 50
+"""Components inside a component that the text has; the data has all of them."""
+
+_NOTHING_INSIDE = Inside(components=(), complete=True)
+_SERVED = "another component of its policy can serve it, if that says so"
 
 _Verdict: TypeAlias = "wasi.Classification | preview1.Classification"
 
@@ -31,29 +38,72 @@ _USES: dict[Family | None, str] = {
 """What a module does with the functions of preview 1 of one family."""
 
 
-def inspect_text(facts: Facts) -> str:
-    """The facts for a terminal: the first line is the digest and the families that the imports ask for."""
+def inspect_text(facts: Facts, inside: Inside = _NOTHING_INSIDE) -> str:
+    """The facts for a terminal: the first line is the digest and the families that the imports ask for.
+
+    ``inside``: the components that stand in this one.
+    """
     classified = _classified(facts)
     lines = [
         f"{facts.digest}  {_list(_families(classified)) or 'asks for nothing'}",
         f"{_cut(escape(facts.path))}: {_kind(facts)}, {_size(facts.size)}",
     ]
-    lines += _of_module(facts, classified) if facts.kind == "module" else _of_component(facts, classified)
+    lines += _of_module(facts, classified) if facts.kind == "module" else _of_component(facts, classified, inside)
     return "\n".join(lines) + "\n"
 
 
-def _of_component(facts: Facts, classified: list[tuple[Import, _Verdict]]) -> list[str]:
+def _of_component(facts: Facts, classified: list[tuple[Import, _Verdict]], inside: Inside) -> list[str]:
     lines = []
     if facts.imports:
-        rows = [(_cut(escape(item.name)), *_import_columns(verdict)) for item, verdict in classified]
+        rows = [(_cut(escape(item.name)), *_import_columns(item, verdict)) for item, verdict in classified]
         lines += ["", "imports, what a policy grants them under, what they are for", *_table(rows)]
     if facts.exports:
         lines += ["", "exports", *_table([(_cut(escape(item.name)), item.kind) for item in facts.exports])]
-    refused = [(item, verdict) for item, verdict in classified if isinstance(verdict, Refused)]
+    if inside.components:
+        lines += ["", "components inside, to all of which a policy grants alike", *_of_inside(inside)]
+    refused = [(item, v) for item, v in classified if isinstance(v, Refused) and not _is_callable(item)]
+    others = [_cut(escape(item.name)) for item, _ in classified if _is_callable(item)]
     if refused:
         reasons = (f"  {_cut(escape(item.name))}: {verdict.reason}" for item, verdict in refused)
         lines += ["", "It cannot run here:", *reasons]
+    elif others:
+        more = f" and {len(others) - MAX_FOREIGN:,} more" if len(others) > MAX_FOREIGN else ""
+        needs = f"{', '.join(others[:MAX_FOREIGN])}{more}"
+        lines += ["", f"By itself it cannot run. Its policy names the components that serve {needs}; types need none."]
     return lines
+
+
+def _of_inside(inside: Inside) -> Iterator[str]:
+    rows = list(_numbered(inside.components, ""))
+    for number, inner in rows[:MAX_INNER]:
+        yield f"  {number}  {inner.digest}, {_size(inner.size)}"
+        if inner.error is not None:
+            yield f"     cannot be decoded: {escape(inner.error)}"
+            continue
+        verdicts: list[tuple[Import, _Verdict]] = [(item, wasi.classify(item.name)) for item in inner.imports]
+        yield f"     asks for {_list(_families(verdicts)) or 'nothing'}"
+        others = [item.name for item, verdict in verdicts if isinstance(verdict, Refused)]
+        exports = [item.name for item in inner.exports]
+        for word, names in (("imports", others), ("exports", exports)):
+            if names:
+                more = f" and {len(names) - MAX_FOREIGN:,} more" if len(names) > MAX_FOREIGN else ""
+                yield f"     {word} {', '.join(_cut(escape(name)) for name in names[:MAX_FOREIGN])}{more}"
+    if len(rows) > MAX_INNER:
+        yield f"  and {len(rows) - MAX_INNER:,} more, which the JSON has"
+    if not inside.complete:
+        yield "  and others, too many or too deep to be listed"
+
+
+def _numbered(components: Sequence[Inner], before: str) -> Iterator[tuple[str, Inner]]:
+    """Each component with its place: ``2.1`` is the first one inside the second."""
+    for number, inner in enumerate(components, 1):
+        yield f"{before}{number}", inner
+        yield from _numbered(inner.inner, f"{before}{number}.")
+
+
+def _is_callable(item: Import) -> bool:
+    """Whether another component can serve an import of a component."""
+    return item.module is None and item.kind == "instance" and is_importable(item.name)
 
 
 def _of_module(facts: Facts, classified: list[tuple[Import, _Verdict]]) -> list[str]:
@@ -102,7 +152,7 @@ def _callable(facts: Facts) -> list[str]:
     return [e.name for e in facts.exports if e.kind == "func" and e.name not in ("_start", "_initialize")]
 
 
-def inspect_data(facts: Facts) -> dict[str, object]:
+def inspect_data(facts: Facts, inside: Inside = _NOTHING_INSIDE) -> dict[str, object]:
     """The facts as plain data: names as they are, all of them; JSON's own escapes make them safe to print."""
     classified = _classified(facts)
     return {
@@ -115,7 +165,19 @@ def inspect_data(facts: Facts) -> dict[str, object]:
         "capabilities": sorted(_capabilities(classified)),
         "imports": [_import_data(item, verdict) for item, verdict in classified],
         "exports": [{"name": item.name, "kind": item.kind} for item in facts.exports],
+        "inside": {"components": [_inner_data(inner) for inner in inside.components], "complete": inside.complete},
         "module": _module_data(facts),
+    }
+
+
+def _inner_data(inner: Inner) -> dict[str, object]:
+    return {
+        "size": inner.size,
+        "digest": inner.digest,
+        "imports": [{"name": item.name, "kind": item.kind} for item in inner.imports],
+        "exports": [{"name": item.name, "kind": item.kind} for item in inner.exports],
+        "components": [_inner_data(each) for each in inner.inner],
+        "error": inner.error,
     }
 
 
@@ -148,7 +210,9 @@ def _capabilities(classified: list[tuple[Import, _Verdict]]) -> set[str]:
     return {name for _, verdict in classified if not isinstance(verdict, Refused) for name in verdict.capabilities}
 
 
-def _import_columns(verdict: _Verdict) -> tuple[str, str]:
+def _import_columns(item: Import, verdict: _Verdict) -> tuple[str, str]:
+    if _is_callable(item):
+        return "imports", _SERVED
     if isinstance(verdict, Refused):
         return "refused", ""
     return _list(verdict.families) or "-", verdict.meaning
@@ -162,8 +226,9 @@ def _import_data(item: Import, verdict: _Verdict) -> dict[str, object]:
         "kind": item.kind,
         "families": list(known.families) if known else [],
         "capabilities": list(known.capabilities) if known else [],
-        "meaning": known.meaning if known else None,
-        "refused": verdict.reason if isinstance(verdict, Refused) else None,
+        "meaning": _SERVED if _is_callable(item) else known.meaning if known else None,
+        "refused": verdict.reason if isinstance(verdict, Refused) and not _is_callable(item) else None,
+        "component": _is_callable(item),
     }
 
 

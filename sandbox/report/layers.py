@@ -1,7 +1,7 @@
 """A drawing of boxes and the arrows between them, in layers from left to right. Sizes in, places out.
 
-Each arrow leaves its box at the right, passes through its label in a column between those of boxes, and ends at the left
-border of a box. What passes a column keeps a lane of its own there, so that no box, label or lane overlaps another.
+Each arrow leaves its box at the right, passes through its label in a column between those of boxes, and ends at the
+left border of a box. What passes a column has a lane of its own there: no box, label or lane overlaps another.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from bisect import bisect_right, insort
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import NamedTuple
 
 GAP = 40.0
@@ -159,7 +160,7 @@ class _Part:
             lanes = [_Item(column=at, size=Size(0.0, 0.0), apart=LANE, lane=True) for at in passed]
             self.notes[number], self.lanes[number] = note, lanes
             chain = [self.items[importer], note, *lanes, self.items[exporter]]
-            for one, other in zip(chain, chain[1:], strict=False):
+            for one, other in pairwise(chain):
                 one.after.append(other)
                 other.before.append(one)
         self.columns: list[list[_Item]] = [[] for _ in range(max(column.values()) + 1)]
@@ -214,7 +215,7 @@ class _Part:
             self.arrows[edge] = first, tuple(second)
 
     def _ends(self, edges: Sequence[tuple[int, int]], *, at_start: bool) -> dict[int, float]:
-        """The height at which each arrow leaves its box, or arrives: spread over the border, in the order of what is next."""
+        """The height at which each arrow leaves its box, or arrives, in the order of what is next on its way."""
         by_box: dict[int, list[tuple[float, int]]] = {}
         for edge, note in self.notes.items():
             nearest = note if at_start else [note, *self.lanes[edge]][-1]
@@ -322,7 +323,7 @@ def _settled(column: Sequence[_Item], wanted: Sequence[float], weights: Sequence
     Nearest by the sum of squares: where items would overlap, they share the mean of what they want.
     """
     offsets = [0.0]
-    for one, other in zip(column, column[1:], strict=False):
+    for one, other in pairwise(column):
         offsets.append(offsets[-1] + (one.size.height + other.size.height) / 2 + max(one.apart, other.apart))
     blocks: list[tuple[float, float, int]] = []
     for want, weight, offset in zip(wanted, weights, offsets, strict=True):

@@ -2,25 +2,52 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 
-from sandbox.plan import Plan, Preopen, StreamPlan
-from sandbox.policy.model import Local, Peer, Sockets
+from sandbox.plan import Link, Plan, Preopen, Program, StreamPlan, behind
+from sandbox.policy.model import Limits, Local, Peer, Sockets
 from sandbox.report.text import escape
 
 
 def plan_text(plan: Plan) -> str:
-    """The plan on a page; every line ends with a newline. Values of environment variables are shown by length alone."""
-    limits = plan.limits
-    lines = [
+    """The plan on a page; every line ends with a newline. Values of environment variables are shown by length alone.
+
+    Of a program there is a section for each component, and one for the bounds of all together.
+    """
+    program = plan.program
+    if program is None:
+        lines = [*_head(plan), "", "It gets:", *_gets(plan)]
+        lines += ["", "Bounds:", *_bounds(plan.limits, sockets=plan.sockets is not None)]
+        lines += ["", "It imports:", *_imports(plan, None, {})]
+        return "\n".join(lines) + "\n"
+    lines = []
+    for number, member in enumerate(plan.members):
+        name = escape(member.component)
+        lines += [*_head(member), *_instances(program, number), "", f"{name} gets:", *_gets(member)]
+        lines += ["", f"{name} imports:", *_imports(member, program, _links(program, number)), ""]
+    sockets = any(member.sockets is not None for member in plan.members)
+    lines += ["Bounds of all components together:", *_bounds(plan.limits, sockets=sockets)]
+    return "\n".join(lines) + "\n"
+
+
+def _head(plan: Plan) -> list[str]:
+    return [
         f"{escape(plan.component)}  {escape(plan.source)}",
         f"  digest       {plan.digest} ({plan.size:,} bytes)",
         f"  policy       {escape(plan.policy)} ({plan.policy_digest})",
         *([f"  kind         {_kind(plan)}"] if plan.kind == "module" else []),
         *(["  declared     deterministic: no grant differs from run to run"] if plan.deterministic else []),
-        "",
-        "It gets:",
     ]
+
+
+def _instances(program: Program, member: int) -> list[str]:
+    """The instances of one component of a program, a line each."""
+    paths = [instance.name for instance in program.instances if instance.member == member]
+    return [f"  {'' if number else 'instance':<12} {escape(path)}" for number, path in enumerate(paths)]
+
+
+def _gets(plan: Plan) -> list[str]:
+    lines = []
     for preopen in plan.preopens:
         if not preopen.decoy:
             lines += _preopen(plan, preopen)
@@ -35,30 +62,60 @@ def plan_text(plan: Plan) -> str:
     )
     lines.append(f"  random       {_random(plan)}")
     network = [_no_network(plan)] if plan.sockets is None else list(_network(plan.sockets))
-    lines += [f"  {'' if number else 'network':<12} {line}" for number, line in enumerate(network)]
-    lines += ["", "Bounds:"]
-    lines.append(f"  memory       {_size(limits.memory)}, over all memories and tables")
-    lines.append(f"  deadline     {limits.deadline:g} s, compiling and waiting included")
-    lines.append(f"  fuel         {'not counted' if limits.fuel is None else f'{limits.fuel:,}'}")
-    lines.append(f"  output       {_size(limits.output)}")
-    lines.append(f"  handles      {limits.handles:,} open at once")
-    lines.append(f"  disk         {_size(limits.disk)} written to files")
-    if plan.sockets is not None:
+    return [*lines, *(f"  {'' if number else 'network':<12} {line}" for number, line in enumerate(network))]
+
+
+def _bounds(limits: Limits, *, sockets: bool) -> list[str]:
+    lines = [
+        f"  memory       {_size(limits.memory)}, over all memories and tables",
+        f"  deadline     {limits.deadline:g} s, compiling and waiting included",
+        f"  fuel         {'not counted' if limits.fuel is None else f'{limits.fuel:,}'}",
+        f"  output       {_size(limits.output)}",
+        f"  handles      {limits.handles:,} open at once",
+        f"  disk         {_size(limits.disk)} written to files",
+    ]
+    if sockets:
         lines.append(f"  sockets      {limits.sockets:,} open at once")
         lines.append(f"  sent         {_size(limits.sent)} over sockets")
         lines.append(f"  received     {_size(limits.received)} over sockets")
         lines.append(f"  connecting   {limits.connect_time:g} s for each connection and each look-up")
         lines.append(f"  look-ups     {limits.lookups:,} a second, {_size(limits.lookup_bytes)} of names in all")
-    lines.append(f"  events       {limits.events:,} refusals one by one, further ones counted")
-    lines += ["", "It imports:"]
+    return [*lines, f"  events       {limits.events:,} refusals one by one, further ones counted"]
+
+
+def _imports(plan: Plan, program: Program | None, links: Mapping[str, str]) -> list[str]:
+    """``program``: what the component is part of; ``links``: the imports that others in it serve, with words on it."""
     words = {
         "wasmtime": "served by Wasmtime",
         "guard": "served through the shim" if plan.kind == "module" else "served through the guard",
         "broker": "served by the broker",
         "refused": "refused, call by call",
+        "types": "types alone, served by nobody",
     }
-    lines += [f"  {name:<44} {words[by]}" for name, by in plan.interfaces] or ["  nothing"]
-    return "\n".join(lines) + "\n"
+    rows = []
+    for name, by in plan.interfaces:
+        if program is not None and by == "wasmtime":
+            by = behind(name, sockets=True)  # the guard has the streams of all, as it has where sockets are granted
+        rows.append(f"  {escape(name):<44} {links.get(name) or words[by]}")
+    return rows or ["  nothing"]
+
+
+def _links(program: Program, member: int) -> dict[str, str]:
+    """Who serves the imports of one component of a program: a component, and which of its instances."""
+    found: dict[str, dict[Link, None]] = {}
+    for instance in program.instances:
+        for link in instance.links if instance.member == member else ():
+            found.setdefault(link.name, {})[link] = None
+    return {name: _link(program, list(links)) for name, links in found.items()}
+
+
+def _link(program: Program, links: Sequence[Link]) -> str:
+    """``links``: those of one import, a link for each instance that serves it."""
+    first = links[0]
+    paths = ", ".join(escape(program.instances[link.instance].name) for link in links)
+    version = f", as {escape(first.export)}" if first.export != first.name else ""
+    only = "" if first.only is None else f"; of its functions {', '.join(map(escape, first.only))} alone"
+    return f"served by {paths}{version}{only}"
 
 
 def _kind(plan: Plan) -> str:

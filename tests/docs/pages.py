@@ -7,6 +7,7 @@ A fenced block is one of these, by its first word:
              each command must succeed.
 ``python``   a program, run there too. A ``text`` block right after it is what it prints on standard output.
 ``yaml``     a policy; ``yaml grants`` the grants of one, ``yaml refused`` grants that are not enforced yet.
+             A file of another program's is as the tests of its page say.
 ``text``     a drawing or an excerpt, where no ``python`` block stands before it.
 ``c``, ``wit``, ``json``, ``sh``   as their tests say.
 
@@ -47,6 +48,13 @@ JCO_IN_PAGES = "npx --yes @bytecodealliance/jco@1.32.1"
 NEEDS_COMPILERS = "docs/guests.md"
 """The page that builds guests, and runs programs that ``make programs`` fetches."""
 PROGRAMS = ROOT / ".guest-tools" / "programs"
+
+GIT = {
+    "GIT_CONFIG_GLOBAL": os.devnull,
+    "GIT_CONFIG_SYSTEM": os.devnull,
+    **{f"GIT_{who}_{what}": "ann@example.com" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")},
+}
+"""Variables with which Git has a name for whoever commits, and none of their settings."""
 
 FENCE = re.compile(r"^```([^\n`]*)\n((?:(?!```).*\n)*)```$", re.MULTILINE)
 COMMENT = re.compile(r"^\s*(#|//).*\n", re.MULTILINE)
@@ -129,6 +137,7 @@ class Clone:
         kept = {k: os.environ[k] for k in ("PATH", "TMPDIR") if k in os.environ}
         self.environment = {
             **kept,
+            **GIT,
             "PATH": f"{commands}{os.pathsep}{kept.get('PATH', os.defpath)}",
             "PYTHONPATH": str(ROOT),
             "HOME": str(directory),

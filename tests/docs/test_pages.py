@@ -23,6 +23,8 @@ from sandbox.broker.resolver import AT_ONCE
 from sandbox.cli.main import INTERRUPTED
 from sandbox.guard import waits, wire
 from sandbox.guard.filesystem import METADATA_COST
+from sandbox.lint import linter, paths
+from sandbox.lint.rules import all_rules
 from sandbox.policy.component import PolicySection
 from sandbox.policy.load import _fields
 from sandbox.policy.schema import policy_schema
@@ -30,6 +32,8 @@ from sandbox.preview1 import _DIALECTS, MODULE, classify
 from sandbox.runtime import cache, supervisor, worker
 from sandbox.runtime.outcome import Outcome, Status, Usage
 from sandbox.wasi import Refused
+from tests.compare.pairs import changes
+from tests.compare.test_policies import WIDENINGS, stepped
 from tests.docs.pages import (
     EXECUTED,
     JCO_IN_PAGES,
@@ -47,14 +51,16 @@ from tests.docs.pages import (
 )
 from tests.e2e.harness import PROBE_MODULE, write_policy
 from tests.e2e.programs import needs_programs
-from tests.policy.policies import load_text
+from tests.policy.policies import FULL, load, load_text
 from tests.policy.test_docs import as_policy
 from tests.policy.test_fields import sections
 
 LINKED = (
     *PAGES,
     *sorted(
-        str(p.relative_to(ROOT)) for room in ("benchmarks", "samples", "tests") for p in ROOT.glob(f"{room}/**/*.md")
+        str(p.relative_to(ROOT))
+        for room in ("benchmarks", "samples", "sandbox", "tests")
+        for p in ROOT.glob(f"{room}/**/*.md")
     ),
 )
 """The pages whose links are checked."""
@@ -109,10 +115,14 @@ def test_every_block_has_a_kind() -> None:
     assert [(page, block.line) for page, block in BLOCKS if block.kind not in kinds] == []
 
 
+OTHERS_FILES = {".github/workflows/sandbox.yml", ".pre-commit-config.yaml"}
+"""Files on the pages that other programs read. ``test_ci.py`` tests them."""
+
+
 @pytest.mark.parametrize(("page", "block"), of_kind("yaml"))
 def test_every_policy_on_the_pages_loads(page: str, block: Block) -> None:
     """What a reader copies is a policy. (`refused` examples are tested with the language.)"""
-    if block.argument != "refused":
+    if block.argument != "refused" and block.file not in OTHERS_FILES:
         kind = "" if block.file else block.argument
         assert load_text(as_policy(kind, block.text)).components
 
@@ -236,6 +246,39 @@ def test_the_exit_statuses_on_the_page_are_the_statuses() -> None:
     assert shown == [*(str(int(status)) for status in sorted(Status)), f"{INTERRUPTED} and the number of a signal"]
 
 
+def test_the_rules_on_the_page_are_the_rules() -> None:
+    """Each in its row, as ``sandbox rules`` has it, with a link to its page."""
+    assert rows(read("docs/lint.md"), "## Rules") == [
+        [f"[{rule.id}](../sandbox/lint/rules/{rule.id.replace('-', '_')}.md)", rule.severity, rule.summary]
+        for rule in all_rules()
+    ]
+
+
+def test_the_capabilities_on_the_page_are_those_that_are_told() -> None:
+    """Each word that a difference has, of every step that grants more and of the way back."""
+    full = load(FULL)
+    steps = [load(stepped(FULL, route, value)) for route, value in WIDENINGS]
+    told = {change.capability for step in steps for pair in ((full, step), (step, full)) for change in changes(*pair)}
+    page = [name for row in rows(read("docs/lint.md"), "### Words of capabilities") for name in code(row[0])]
+    limits = {word for word in told if word.startswith("limits.")}
+    assert sorted(told - limits - set(page)) == []
+    assert {f"limits.{name}" for name in BOUNDS} - limits == {"limits.events"}
+
+
+@pytest.mark.parametrize("format_", ["text", "json", "sarif", "github", "junit"])
+def test_no_format_shows_a_secret(format_: str, clone: Clone) -> None:
+    """One that is found in a policy is in no message, and in no line that is shown of another finding."""
+    grants = "environment: {set: {STORE: AKIAQ3EGRVZJ5T7WXYZ2}, inherit: [API_TOKEN]}"
+    policy = f"version: 1\ncomponents:\n  report:\n    grants:\n      {grants}\n"
+    (clone.directory / "leaky.yaml").write_text(policy, encoding="utf-8")
+    ((printed, _),) = clone.console([f"sandbox lint --format {format_} --min-severity low leaky.yaml\n"])
+    assert ("AKIAQ3" in printed, "literal-secret" in printed, "inherited-secret" in printed) == (
+        False,
+        True,
+        True,
+    )
+
+
 def test_every_public_name_is_on_the_page_of_the_library() -> None:
     """Each name of the package, each field of its values, and each method of ``Sandbox``."""
     page = prose(read("docs/python.md"))
@@ -335,10 +378,11 @@ def test_what_the_table_calls_refused_for_modules_is_refused(tmp_path: Path) -> 
 
     def refusal(grants: dict[str, object], **more: object) -> str | None:
         component = {"source": str(PROBE_MODULE), "grants": grants, "limits": BOUNDS, **more}
-        policy = write_policy(tmp_path, {"version": 1, "components": {"m": component}})
+        other = {"source": str(PROBE_MODULE)}
+        policy = write_policy(tmp_path, {"version": 1, "components": {"m": component, "n": other}})
         try:
             with sandbox.Sandbox(policy, cache=tmp_path / "cache") as box:
-                return None if box.plan().kind == "module" else "no module"
+                return None if box.plan("m").kind == "module" else "no module"
         except (sandbox.PolicyError, sandbox.PlanError) as error:
             return str(error).partition("components.m.")[2].partition(":")[0]
 
@@ -350,7 +394,7 @@ def test_what_the_table_calls_refused_for_modules_is_refused(tmp_path: Path) -> 
         ["grants.sockets"] * 5,
         ["grants.http"],
     ]
-    assert refusal({}, imports={"a:b/c": "m"}) == "imports"
+    assert refusal({}, imports={"a:b/c": "n"}) == "source"
 
 
 def test_the_modules_that_are_refused_are_on_the_page() -> None:
@@ -378,6 +422,11 @@ def test_the_numbers_in_the_prose_are_the_numbers() -> None:
             f"{worker.HOST_MEMORY // mebibyte} MiB",
             f"{METADATA_COST:,} bytes for each new",
             f"{worker.HOST_FILES} more for the worker itself",
+        ),
+        "docs/lint.md": (
+            f"{linter.DEPTH} levels and {linter.ENTRIES:,} entries are looked at",
+            f"the findings of one policy end at {linter.MAX_FINDINGS:,}",
+            f"the first {paths.MAX_FILES:,} YAML files",
         ),
         "docs/command-line.md": (f"at most {cache.KEEP_BYTES // 1024**3} GiB",),
         "docs/how-it-works.md": (
@@ -419,8 +468,8 @@ def test_every_policy_in_the_repository_says_where_its_schema_is() -> None:
     for path in sorted((ROOT / "policies").glob("*.yaml")):
         first = path.read_text(encoding="utf-8").splitlines()[0]
         found[path.name] = (path.parent / first.removeprefix("# yaml-language-server: $schema=")).exists()
-    names = "calculator esbuild feed ice40 miner python report report-module report-python ruby"
-    assert found == {f"{name}.yaml": True for name in names.split()}
+    assert len(found) >= 15
+    assert [name for name, there in found.items() if not there] == []
 
 
 def test_the_sample_module_is_the_component_s() -> None:
@@ -436,9 +485,13 @@ def test_the_sample_module_is_the_component_s() -> None:
 
 
 def promises() -> tuple[list[list[str]], list[list[str]]]:
-    """The promises of SECURITY.md: those to any guest, and those about granted sockets, which no module has."""
+    """The promises of SECURITY.md: those to any guest; and the others.
+
+    Those are about granted sockets, which no module has, and about reviewing, which runs none.
+    """
     page = read("SECURITY.md")
-    return rows(page, "## What may be relied on"), rows(page, "### Granted sockets")
+    others = [*rows(page, "### Granted sockets"), *rows(page, "### Reviewing policies")]
+    return rows(page, "## What may be relied on"), others
 
 
 OF_MODULES = re.compile(
@@ -458,10 +511,10 @@ def kind_of(test: str, ids: set[str]) -> str:
 def test_every_promise_names_tests_that_exist() -> None:
     """The tests behind the promises are collected by pytest under the names that SECURITY.md gives.
 
-    It marks those that run a module, and each promise has one, but for those about granted sockets.
+    It marks those that run a module, and each promise to any guest has one.
     """
-    to_any, of_sockets = promises()
-    table = [*to_any, *of_sockets]
+    to_any, others = promises()
+    table = [*to_any, *others]
     named = [re.findall(r"`(tests/[^`]+)`(?: \*\((both|module)\)\*)?", row[-1]) for row in table]
     assert [row[0] for row, tests in zip(table, named, strict=True) if not tests] == []
     wanted = sorted({test for tests in named for test, _ in tests})
@@ -483,7 +536,7 @@ def test_every_promise_names_tests_that_exist() -> None:
     wrong = {t: kind_of(t, collected[t]) for tests in named for t, mark in tests if mark != kind_of(t, collected[t])}
     assert wrong == {}
     without = [row[0] for row, tests in zip(table, named, strict=True) if not any(mark for _, mark in tests)]
-    assert without == [row[0] for row in of_sockets]
+    assert without == [row[0] for row in others]
 
 
 def test_a_trail_that_is_not_whole_fails_the_run(clone: Clone) -> None:

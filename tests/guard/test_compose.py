@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from wasmtime import Engine, Store, WasiConfig, wat2wasm
+from wasmtime import Engine, Store, WasiConfig, WasmtimeError, wat2wasm
 from wasmtime import component as wasm
 
 from sandbox.component import Export, Import, facts_of
 from sandbox.guard import types as ty
-from sandbox.guard.compose import Instance, compose
+from sandbox.guard.compose import compose
 from sandbox.guard.fit import exports_of
-from sandbox.guard.program import Wire
+from sandbox.guard.program import Instance, Wire
 from sandbox.guard.reflect import Imports, Interface, Unsupported
 from sandbox.guard.wat import quote
 from tests.e2e.components import component as program
@@ -324,6 +325,54 @@ def imports_of(name: str, body: str) -> bytes:
     return encode(f"(component (import {quote(name)} (instance {body})))")
 
 
+OVER_ANOTHER = encode(f"""(component
+  (import "{parts.LEDGER}" (instance $a (export "account" (type (sub resource))))) (alias export $a "account" (type $r))
+  (import "acme:a/b" (instance (alias outer 1 $r (type $x)) (export "f" (func (param "x" (own $x)))))))""")
+"""Imports a function over a resource of another interface, which its own does not name."""
+
+
+def test_a_resource_of_another_interface() -> None:
+    """An interface need not name the resources that it uses, where one before it does."""
+    composed = compose(Engine(), [OVER_ANOTHER], [Instance(name="app", component=0)])
+    assert exports_of(Engine(), composed).imports == exports_of(Engine(), OVER_ANOTHER).imports
+
+
+@pytest.mark.parametrize("only", [("validate-user",), ()])
+def test_functions_that_may_not_be_called(tmp_path: Path, only: tuple[str, ...]) -> None:
+    """A call that a wire does not allow traps; all others are made."""
+    app = Instance(name="app", component=1, wires=(replace(wire(parts.AUTH, 0), only=only),))
+    composed = compose(Engine(), [parts.auth(), ASKS], [AUTH_PART, app])
+    if only:
+        assert printed(composed, tmp_path) == "1\n0\n"
+        return
+    with pytest.raises(WasmtimeError) as trap:
+        printed(composed, tmp_path)
+    assert "wasm `unreachable` instruction executed" in str(trap.value)
+
+
+def bank_with(*only: str) -> bytes:
+    """The bank, whose app may call those functions of ``ledger``; ``book`` may call all."""
+    instances = bank()
+    instances[3] = replace(instances[3], wires=(replace(wire(parts.LEDGER, 1), only=only), wire(parts.BOOK, 2)))
+    return compose(Engine(), BANK, instances)
+
+
+def test_methods_that_may_be_called(tmp_path: Path) -> None:
+    """A resource of a narrowed interface is the one that others are given without bounds."""
+    assert printed(bank_with("open", "[method]account.post", "[method]account.balance"), tmp_path) == "0\n1\n42\n84\n"
+
+
+@pytest.mark.parametrize(
+    ("only", "told"), [(("open", "[method]account.balance"), "0\n1\n"), (("[method]account.post",), "")]
+)
+def test_methods_that_may_not_be_called(tmp_path: Path, only: tuple[str, ...], told: str) -> None:
+    """Methods and whatever makes a resource trap like functions, once they are called."""
+    with pytest.raises(WasmtimeError) as trap:
+        printed(bank_with(*only), tmp_path)
+    assert "wasm `unreachable` instruction executed" in str(trap.value)
+    assert (tmp_path / "stdout").read_text(encoding="ascii") == told
+
+
 AUTH_PART = Instance(name="auth", component=0)
 ASKING = Instance(name="app", component=1, wires=(wire(parts.AUTH, 0),))
 
@@ -352,13 +401,13 @@ REFUSED: dict[str, tuple[list[bytes], list[Instance], str]] = {
         [AUTH_PART, ASKING],
         "app does not import bank:payments/auth@1.0.0",
     ),
-    "functions that may not be called": (
+    "a function that may be called, and that nobody exports": (
         [parts.auth(), ASKS],
         [
             AUTH_PART,
-            Instance(name="app", component=1, wires=(Wire(name=parts.AUTH, instance=0, export=parts.AUTH, only=()),)),
+            Instance(name="app", component=1, wires=(replace(wire(parts.AUTH, 0), only=("validate-users",)),)),
         ],
-        ("app may call only some functions of bank:payments/auth@1.0.0; without a guard nothing holds it to them"),
+        "app may call validate-users of bank:payments/auth@1.0.0, but auth exports no such function",
     ),
     "a wire to itself": (
         [parts.auth(), ASKS],
@@ -390,14 +439,14 @@ REFUSED: dict[str, tuple[list[bytes], list[Instance], str]] = {
         [Instance(name="one", component=0), Instance(name="two", component=1)],
         "one imports acme:a/b@1.0.0 and two imports acme:a/b@1.2.0, with different types for f",
     ),
-    "a resource without a name": (
+    "a resource that nothing from outside names": (
+        [parts.auth(), parts.ledger(), OVER_ANOTHER],
         [
-            encode("""(component
-              (import "acme:a/a" (instance $a (export "r" (type (sub resource))))) (alias export $a "r" (type $r))
-              (import "acme:a/b" (instance (alias outer 1 $r (type $x)) (export "f" (func (param "x" (own $x)))))))""")
+            Instance(name="auth", component=0),
+            Instance(name="ledger", component=1, wires=(wire(parts.AUTH, 0),)),
+            Instance(name="app", component=2, wires=(wire(parts.LEDGER, 1),)),
         ],
-        [Instance(name="app", component=0)],
-        "app imports f from acme:a/b, with a resource that has no name there",
+        "it imports types that nothing has named before they are used: acme:a/b",
     ),
     "imports without end": (
         [encode("(component " + "".join(f'(import "a:b/c{n}" (instance))' for n in range(1001)) + ")")],

@@ -14,8 +14,9 @@ from wasmtime import component as wasm
 from sandbox.component import ComponentError, codeless, skeleton
 from sandbox.guard import types as ty
 from sandbox.guard.fit import MAX_SIDE, Exports, exports_of, misfit
+from sandbox.guard.instances import instance_type
 from sandbox.guard.reflect import Imports, Interface, Resource, Unsupported, reflect
-from sandbox.guard.wat import instance_type, quote
+from sandbox.guard.wat import quote
 from tests.guard import parts
 from tests.guard.test_types import TYPES
 
@@ -326,7 +327,7 @@ def declared(functions: list[ty.Function]) -> Interface:
 
 def links(wanted: Interface, offered: Interface) -> bool:
     """Whether Wasmtime takes one instance for the other."""
-    want, have = (instance_type(i.exports, {})[0] for i in (wanted, offered))
+    want, have = (instance_type(i.exports) for i in (wanted, offered))
     name = quote(NAME)
     try:
         wasm.Component(

@@ -13,10 +13,11 @@ from wasmtime import component as wasm
 
 from sandbox.guard import types as ty
 from sandbox.guard.build import guard
+from sandbox.guard.instances import instance_type
 from sandbox.guard.reflect import Unsupported
 from sandbox.guard.shape import Clock, Shape
 from sandbox.guard.sockets import ERROR_CODE
-from sandbox.guard.wat import instance_type, quote
+from sandbox.guard.wat import quote
 from tests.e2e.components import component as program
 from tests.guard.test_types import TYPES
 
@@ -95,7 +96,11 @@ BIG = "(tuple " + "u64 " * 200 + ")"
 REFUSED: dict[str, tuple[bytes, str]] = {
     "an interface that nothing guards": (
         importing("acme:billing/ledger@1.0.0", '(export "f" (func))'),
-        "it imports acme:billing/ledger@1.0.0, which no part of the guard stands in front of",
+        "it imports acme:billing/ledger@1.0.0, which no component serves",
+    ),
+    "an interface of WASI's that nothing guards": (
+        importing("wasi:nn/tensor@0.2.0", '(export "f" (func))'),
+        "it imports wasi:nn/tensor@0.2.0, which no part of the guard stands in front of",
     ),
     "a function alone": (
         bytes(wat2wasm('(component (import "f" (func)))')),
@@ -425,7 +430,7 @@ def declarations(draw: st.DrawFn) -> bytes:
         named = [t for t in _nominal(function) if t not in [e for _, e in exports]]
         exports += [(f"t{number}-{i}", t) for i, t in enumerate(named)]
         exports.append((name, function))
-    text, _ = instance_type(exports, {})
+    text = instance_type(exports)
     return bytes(wat2wasm(f"(component (import {quote(draw(st.sampled_from(INTERFACES)))} {text}))"))
 
 

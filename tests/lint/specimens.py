@@ -2,10 +2,11 @@
 
 Each page has sections Summary, Avoid, Prefer and Rationale. Each block of YAML under Avoid is followed by a block of
 text, which is what linting it prints; those under Prefer print nothing. In a policy ``sha256:...`` stands for the
-digest of the component that is named above it. The components are made to import what the policy grants, unless a
-comment in the block says otherwise:
+digest of the component that is named above it. The components are made to import what the policy grants and what their
+``imports`` name, and to export what those of others have them serve, unless a comment in the block says otherwise:
 
     # report.wasm imports wasi:cli/stdout, wasi:sockets/tcp
+    # report.wasm exports bank:payments/ledger@2.0.0
     # report.wasm is missing
     # report.wasm is damaged
     # report.wasm is rebuilt
@@ -26,7 +27,7 @@ import re
 import socket
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -38,7 +39,7 @@ from sandbox.lint import rules
 from sandbox.lint.finding import Finding
 from sandbox.lint.linter import Linter
 from sandbox.lint.lock import locked_of, write_lock
-from sandbox.source import parse
+from sandbox.source import Data, parse
 
 PAGES = Path(rules.__file__).parent
 SECTIONS = ("Summary", "Avoid", "Prefer", "Rationale")
@@ -158,17 +159,21 @@ def _pinned(text: str, place: Path) -> str:
     data = parse(text.replace("sha256:...", "sha256:" + "0" * 64).encode()).data
     components = data.get("components") if isinstance(data, dict) else None
     said = dict(re.findall(r"^\s*# (\S+\.wasm) (imports .*|is .*)$", text, re.MULTILINE))
+    offered = dict(re.findall(r"^\s*# (\S+\.wasm) exports (.*)$", text, re.MULTILINE))
     locked = dict(re.findall(r"^\s*# sandbox\.lock has (\S+\.wasm) with (.*)$", text, re.MULTILINE))
     needs: dict[str, list[str]] = {}
     for policy in components.values() if isinstance(components, dict) else ():
         if isinstance(policy, dict) and isinstance(policy.get("source"), str):
-            needs.setdefault(str(policy["source"]), []).extend(_imports(policy.get("grants")))
+            imports = [*_imports(policy.get("grants")), *_wires(policy)]
+            needs.setdefault(str(policy["source"]), []).extend(imports)
+    exports = _exports(components) if isinstance(components, dict) else {}
     digests = {}
     for source, imports in needs.items():
         words = said.get(source, "")
         if words.startswith("imports "):
             imports = [] if words == "imports nothing" else words.removeprefix("imports ").split(", ")
-        binary = component(imports)
+        offers = offered[source].split(", ") if source in offered else exports.get(source, [])
+        binary = component(imports, [] if offers == ["nothing"] else offers)
         if words.startswith("is a module that imports "):
             binary = module(words.removeprefix("is a module that imports ").split(", "))
         if words == "is rebuilt":
@@ -207,11 +212,34 @@ def _imports(grants: object) -> Iterator[str]:
                 yield from INTERFACES.get(f"{family}.{part}", ())
 
 
-def component(imports: list[str]) -> bytes:
-    """A component that imports these interfaces, of release 0.2.3 where they name none."""
-    names = dict.fromkeys(name if "@" in name else f"{name}@0.2.3" for name in imports)
-    body = "".join(f'(import "{name}" (instance))' for name in names)
+def _wires(policy: dict[str, Data]) -> dict[str, str]:
+    """The interfaces that a component is served, and by which other one."""
+    wires = policy.get("imports")
+    said = wires.items() if isinstance(wires, dict) else ()
+    return {name: str(to["component"] if isinstance(to, dict) else to) for name, to in said}
+
+
+def _exports(components: dict[str, Data]) -> dict[str, list[str]]:
+    """What the file of each component exports, so that the wires to it lead to something."""
+    found: dict[str, list[str]] = {}
+    for policy in components.values():
+        for interface, served_by in _wires(policy).items() if isinstance(policy, dict) else ():
+            server = components.get(served_by)
+            if isinstance(server, dict) and "source" in server:
+                found.setdefault(str(server["source"]), []).append(interface)
+    return found
+
+
+def component(imports: list[str], exports: Sequence[str] = ()) -> bytes:
+    """A component with these interfaces; where they name none, of release 0.2.3 of WASI, 1.0.0 of others."""
+    body = "".join(f'(import "{name}" (instance))' for name in dict.fromkeys(map(_released, imports)))
+    body += "(instance $nothing)" if exports else ""
+    body += "".join(f'(export "{name}" (instance $nothing))' for name in dict.fromkeys(map(_released, exports)))
     return bytes(wasmtime.wat2wasm(f"(component {body})"))
+
+
+def _released(name: str) -> str:
+    return name if "@" in name else f"{name}@{'0.2.3' if name.startswith('wasi:') else '1.0.0'}"
 
 
 def module(imports: list[str]) -> bytes:

@@ -211,8 +211,8 @@ def test_an_unreadable_component_cannot_be_ignored(tmp_path: Path) -> None:
 
 
 UNSERVED = {
-    "custom:own/thing@1.0.0": "'custom:own/thing@1.0.0': it is not part of WASI,"
-    " and nothing here serves custom interfaces yet",
+    "custom:own/thing@1.0.0": "'custom:own/thing@1.0.0': it is not part of WASI;"
+    " another component can serve it, by `imports` of the policy",
     "wasi:cli/stdin@0.3.0": "'wasi:cli/stdin@0.3.0': it is of version 0.3.0;"
     " only releases of WASI 0.2 are served (0.2.0, 0.2.1, ...)",
     "wasi:keyvalue/store@0.2.0": "'wasi:keyvalue/store@0.2.0': wasi:keyvalue is not part of WASI 0.2",

@@ -173,12 +173,48 @@ def test_a_patch_version_is_no_change() -> None:
 
 def test_what_nothing_serves_is_compared_whole() -> None:
     """Another version of what is no WASI 0.2 is another import."""
-    old = component("cyber:payments/auth@1.0.0", "wasi:cli/stdin@0.2.3")
-    new = component("cyber:payments/auth@1.0.1", "wasi:cli/stdin@0.3.0")
-    assert widened(old, new) == ("now imports cyber:payments/auth@1.0.1, wasi:cli/stdin@0.3.0, which nothing serves",)
+    old = component("wasi:http/types@0.3.0", "wasi:cli/stdin@0.2.3")
+    new = component("wasi:http/types@0.3.1", "wasi:cli/stdin@0.3.0")
+    assert widened(old, new) == ("now imports wasi:cli/stdin@0.3.0, wasi:http/types@0.3.1, which nothing serves",)
     assert narrowed(old, new) == (
         "can no longer read standard input (wasi:cli/stdin)",
-        "no longer imports cyber:payments/auth@1.0.0, which nothing serves",
+        "no longer imports wasi:http/types@0.3.0, which nothing serves",
+    )
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "more"),
+    [
+        ((), ("bank:payments/notify",), ("bank:payments/notify",)),
+        ((), ("a:b/c@1.0.0", "bank:payments/notify@2.1.0"), ("a:b/c@1.0.0", "bank:payments/notify@2.1.0")),
+        (("a:b/c@1.0.0",), ("a:b/c@1.0.1",), ()),
+        (("a:b/c@1.2.0",), ("a:b/c@1.0.1",), ()),
+        (("a:b/c@1.0.0",), ("a:b/c@2.0.0",), ("a:b/c@2.0.0",)),
+        (("a:b/c@0.1.0",), ("a:b/c@0.2.0",), ("a:b/c@0.2.0",)),
+        (("a:b/c@1.0.0",), ("a:b/d@1.0.0",), ("a:b/d@1.0.0",)),
+        (("a:b/c@1.0.0",), ("a:b/c",), ("a:b/c",)),
+    ],
+)
+def test_what_other_components_serve(before: tuple[str, ...], after: tuple[str, ...], more: tuple[str, ...]) -> None:
+    """An import that another component can serve is something to call; a compatible version of it is no other one."""
+    old, new = component(*before), component(*after)
+    expected = (f"could now call {', '.join(more)} of another component",) if more else ()
+    assert widened(old, new) == expected
+    lost = tuple(sentence.replace("could now", "can no longer") for sentence in expected)
+    assert narrowed(new, old) == lost
+
+
+def test_only_an_interface_can_be_served_by_another_component() -> None:
+    """A function by such a name, and what no policy can name, are told as what nothing serves."""
+    text = "func bank:payments/notify@1.0.0"
+    functions = Surface(kind="component", imports=(text,), families=(), exports=())
+    assert widened(EMPTY, functions) == (f"now imports {text}, which nothing serves",)
+    assert widened(EMPTY, component("Bank:payments/notify")) == (
+        "now imports Bank:payments/notify, which nothing serves",
+    )
+    assert widened(EMPTY, component("bank:payments/notify", "b")) == (
+        "could now call bank:payments/notify of another component",
+        "now imports b, which nothing serves",
     )
 
 

@@ -6,11 +6,10 @@ import copy
 import ipaddress
 import json
 from typing import Any
-from unittest.mock import patch
 
 from hypothesis import strategies as st
 
-from sandbox.policy.load import _NOT_ENFORCED, parse_policy
+from sandbox.policy.load import parse_policy
 from sandbox.policy.model import Policy
 
 DIGEST = "sha256:" + "0123456789abcdef" * 4
@@ -87,13 +86,6 @@ def load(data: Any) -> Policy:
 def load_text(text: str) -> Policy:
     """The policy that ``text`` says, as a file ``policy.yaml``. Raises ``PolicyError``."""
     return parse_policy(text.encode(), file="policy.yaml", directory="/policies")
-
-
-def load_linked(text: str) -> Policy:
-    """As ``load_text``, where imports are not refused."""
-    refused = {key: message for key, message in _NOT_ENFORCED.items() if key != "imports"}
-    with patch.dict(_NOT_ENFORCED, refused, clear=True):
-        return load_text(text)
 
 
 _PLAIN = st.characters(min_codepoint=0x20, max_codepoint=0x2FF, exclude_categories=("Cc", "Cf"))

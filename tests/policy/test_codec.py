@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from sandbox.policy import codec
 from sandbox.policy.codec import policy_from_data, policy_to_data
-from tests.policy.policies import LINKED, POLICIES, load, load_linked
+from tests.policy.policies import LINKED, POLICIES, load, load_text
 
 
 @given(POLICIES)
@@ -36,12 +36,12 @@ def routes(data: Any, route: tuple[str | int, ...] = ()) -> list[tuple[str | int
     return [found for key, value in items for found in ((*route, key), *routes(value, (*route, key)))]
 
 
-DATA = policy_to_data(load_linked(json.dumps(LINKED)))
+DATA = policy_to_data(load_text(json.dumps(LINKED)))
 
 
 def test_wires_survive_the_way_through_json() -> None:
     """Which component serves an import, in which instance, and what of it may be called."""
-    assert policy_from_data(json.loads(json.dumps(DATA))) == load_linked(json.dumps(LINKED))
+    assert policy_from_data(json.loads(json.dumps(DATA))) == load_text(json.dumps(LINKED))
 
 
 def altered(route: tuple[str | int, ...], change: str, value: Any = None) -> dict[str, Any]:

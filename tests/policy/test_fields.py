@@ -15,7 +15,7 @@ from sandbox.policy.component import PolicySection
 from sandbox.policy.errors import PolicyError
 from sandbox.policy.load import _arms, _fields
 from sandbox.policy.section import Section
-from tests.policy.policies import DIGEST, FULL, LINKED, load, load_linked
+from tests.policy.policies import DIGEST, FULL, LINKED, load, load_text
 
 _REPORT = ("components", "report")
 _GRANTS = (*_REPORT, "grants")
@@ -93,10 +93,6 @@ _NO_HTTP = (
     "components.report.grants.http: http is not enforced yet, so this grant is refused rather than ignored: "
     "remove it, and the guest is refused every request"
 )
-_NO_IMPORTS = (
-    "components.report.imports: imports from other components are not linked yet, "
-    "so they are refused rather than ignored: remove them"
-)
 
 REFUSALS: dict[tuple[str, str], tuple[tuple[str | int, ...], Any, str]] = {
     ("PolicySection", "version"): (
@@ -105,10 +101,6 @@ REFUSALS: dict[tuple[str, str], tuple[tuple[str | int, ...], Any, str]] = {
         "version: must be 1, the only version of the language, not the number 2",
     ),
     ("GrantsSection", "http"): ((*_GRANTS, "http"), ["GET https://a.example/"], _NO_HTTP),
-    ("ComponentSection", "imports"): (_IMPORTS, {"a:b/c@1.0.0": "auth"}, _NO_IMPORTS),
-    ("ImportSection", "component"): (_IMPORTS, {"a:b/c": {"component": "auth"}}, _NO_IMPORTS),
-    ("ImportSection", "instance"): (_IMPORTS, {"a:b/c": {"component": "auth", "instance": "own"}}, _NO_IMPORTS),
-    ("ImportSection", "only"): (_IMPORTS, {"a:b/c": {"component": "auth", "only": ["d"]}}, _NO_IMPORTS),
 }
 """For each key that is refused: a valid value, and all that is said about it."""
 
@@ -160,7 +152,7 @@ def said(policy: model.Policy) -> model.Policy:
 
 
 def linked(data: Any) -> model.Policy:
-    return load_linked(json.dumps(data))
+    return load_text(json.dumps(data))
 
 
 @pytest.mark.parametrize(("section", "key"), REFUSALS)

@@ -9,22 +9,20 @@ import pytest
 
 from sandbox.policy.errors import PolicyError
 from sandbox.policy.model import Wire
-from tests.policy.policies import load_linked
+from tests.policy.policies import load_text
 
 
 def faults_of(text: str) -> list[str]:
     """What is wrong with a policy, as a user sees it."""
     with pytest.raises(PolicyError) as caught:
-        load_linked(text)
+        load_text(text)
     return str(caught.value).split("\n")
 
 
 def imports_of(written: str) -> tuple[Wire, ...]:
     """The imports of a component whose ``imports`` key is followed by ``written``, beside two others."""
     return (
-        load_linked(f"version: 1\ncomponents:\n  app: {{imports: {written}}}\n  a: {{}}\n  b: {{}}")
-        .components[0]
-        .imports
+        load_text(f"version: 1\ncomponents:\n  app: {{imports: {written}}}\n  a: {{}}\n  b: {{}}").components[0].imports
     )
 
 
@@ -208,7 +206,7 @@ def row(count: int) -> dict[str, list[str]]:
 
 def test_how_deep_a_program_may_be() -> None:
     """Sixteen components in a row are linked; of more the first import is the fault."""
-    assert load_linked(program(row(16))).components[15].imports == ()
+    assert load_text(program(row(16))).components[15].imports == ()
     deep = "begins a chain of more than 16 components, which is as deep as a program may be"
     shown = " > ".join(f"c{number}" for number in range(17))
     assert faults_of(program(row(17))) == [f'policy.yaml:3:20: components.c0.imports["x:y/c1"]: {deep}: {shown}']
@@ -224,7 +222,7 @@ def test_how_many_components_a_program_may_have() -> None:
         leaves = [f"l{number}" for number in range(count - 1)]
         return {"app": leaves} | {name: [] for name in leaves} | {"other": ["l0"]}
 
-    assert len(load_linked(program(star(31))).components) == 32
+    assert len(load_text(program(star(31))).components) == 32
     assert faults_of(program(star(32))) == [
         (
             "policy.yaml:3:9: components.app.imports: makes a program of more than 31 components, "
@@ -244,14 +242,14 @@ def test_how_many_instances_a_program_may_have() -> None:
         return wires
 
     # 1 + 2 + 4 + ... + 64 = 127, and with one layer more 255
-    assert len(load_linked(program(layers(6), "own")).components) == 13
+    assert len(load_text(program(layers(6), "own")).components) == 13
     assert faults_of(program(layers(7), "own")) == [
         (
             "policy.yaml:3:9: components.app.imports: makes a program of more than 200 instances, "
             "which is as many as are made for one: let more of its imports be shared"
         )
     ]
-    assert len(load_linked(program(layers(7), "shared")).components) == 15
+    assert len(load_text(program(layers(7), "shared")).components) == 15
 
 
 LARGE: dict[str, dict[str, Any]] = {
@@ -273,6 +271,6 @@ def test_no_policy_takes_long_to_refuse(case: str) -> None:
     """Every fault is of bounded size, and found before a reader loses patience, whatever the file holds."""
     data = {"version": 1, "components": {name: {"imports": said} for name, said in LARGE[case].items()}}
     with pytest.raises(PolicyError) as caught:
-        load_linked(json.dumps(data))
+        load_text(json.dumps(data))
     assert 0 < len(caught.value.faults) <= 201
     assert max(len(str(fault)) for fault in caught.value.faults) < 1500

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sandbox.policy.interfaces import FUNCTION, INTERFACE, VERSION, matches, satisfies
+from sandbox.policy.interfaces import FUNCTION, INTERFACE, VERSION, is_importable, matches, satisfies
 
 NAMES: dict[str, tuple[list[str], list[str]]] = {
     INTERFACE: (
@@ -128,3 +128,10 @@ def test_which_import_a_key_means() -> None:
         "a:b/c@1.1.0": ["a:b/c@1.1.0"],
         "a:b/d": ["a:b/d"],
     }
+
+
+def test_which_imports_a_policy_can_name() -> None:
+    """Interfaces that are not WASI's, with a version or without."""
+    names = ["bank:payments/auth", "a:b/HTTP-client@1.0.0-rc.1", "wasix:b/c", "a:wasi/c@0.0.0+x"]
+    others = ["", "auth", "wasi:cli/stdin", "wasi:cli/stdin@0.3.0", "a:b/c@1", "a:b/c@", "a:b", "A:b/c", "a:b/c\n"]
+    assert [name for name in [*names, *others] if is_importable(name)] == names

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from sandbox.policy.model import (
     Sockets,
     Stdio,
     Stream,
+    Wire,
 )
 from sandbox.preview1 import FUNCTIONS, MODULE
 from sandbox.report.draft import draft_policy, suggest_name
@@ -219,6 +221,67 @@ def test_only_what_is_imported_is_offered() -> None:
         "      # clocks: {wall: real}     # the time: real, coarse or frozen",
         "      # sockets:                 # hosts and ports: names, *.example.com, addresses, 10.2.0.0/16",
         '      #   dns: ["example.com"]   # names only to look up; those above may be looked up too',
+    ]
+
+
+PROGRAM = """\
+# yaml-language-server: $schema=policy.schema.json
+# Nothing is granted yet: each attempt to use what is not granted fails for the component and is recorded.
+# By itself it cannot run: other components serve some of its imports, see below.
+version: 1
+components:
+  ledger:
+    source: app.wasm
+    digest: DIGEST # any other binary is refused
+    # imports: # the component of this file that serves each; one of types alone needs none
+    #   "bank:payments/auth": auth # or {component: auth, only: [...]} with its functions
+    #   "bank:audit/ledger": audit # or {component: audit, only: [...]} with its functions
+    #   "bank:ledger/LEDGER": other # or {component: other, only: [...]} with its functions
+    grants: # its imports could use what follows; take the # away to grant it
+      # stdio: {stdout: inherit} # inherit, discard, capture or {file: path}
+    # The defaults; lower them to what it needs.
+    limits: {deadline: 60s, memory: 512MiB, output: 64MiB, disk: 256MiB, handles: 256}
+    # Other components of this file can call what it exports. Then the limits of the one that is run
+    # hold: remove these here, and write there
+    #   imports:
+    #     "bank:payments/ledger": ledger
+    #     "bank:payments/books": ledger
+"""
+
+
+def test_the_draft_of_a_part_of_a_program(tmp_path: Path) -> None:
+    """What others serve, and what it serves others, stand in comments, each interface once and for every version."""
+    imports = ("bank:payments/auth@1.0.0", "bank:payments/auth@2.0.0", "bank:audit/ledger", "bank:ledger/LEDGER@1.0.0")
+    exports = tuple(
+        Export(name=name, kind="instance")
+        for name in ("bank:payments/ledger@1.0.0", "wasi:cli/run@0.2.3", "bank:payments/books")
+    )
+    shown = facts(*imports, "wasi:cli/stdout@0.2.3", exports=(*exports, Export(name="a:b/c", kind="func")))
+    text = draft_policy(shown, "app.wasm", "ledger")
+    assert text == PROGRAM.replace("DIGEST", DIGEST)
+    assert load(tmp_path, text).imports == ()
+
+
+def test_the_comments_of_the_draft_are_imports(tmp_path: Path) -> None:
+    """With the # taken away, and the other components added, it is a policy of a program."""
+    text = draft_policy(facts("bank:payments/auth@1.0.0", "a:b/c"), "app.wasm", "app")
+    text = re.sub(r"^    # ((?:imports:|  \"))", r"    \1", text, flags=re.MULTILINE)
+    (tmp_path / "policy.yaml").write_text(f"{text}  auth: {{}}\n  c: {{}}\n", encoding="utf-8")
+    assert load_policy(str(tmp_path / "policy.yaml")).components[0].imports == (
+        Wire(interface="bank:payments/auth", component="auth"),
+        Wire(interface="a:b/c", component="c"),
+    )
+
+
+def test_very_many_interfaces_have_no_line_each() -> None:
+    """Fifty have one, and the others are counted."""
+    names = tuple(f"a:b/c{number}" for number in range(60))
+    exports = tuple(Export(name=name, kind="instance") for name in names)
+    lines = draft_policy(facts(*names, exports=exports), "app.wasm", "app").splitlines()
+    assert len([line for line in lines if "a:b/c" in line]) == 100
+    assert [line for line in lines if "more" in line] == [
+        "    #   and 10 more, which `sandbox inspect` shows",
+        "    #     and 10 more, which `sandbox inspect` shows",
     ]
 
 

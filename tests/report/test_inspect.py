@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sandbox.component import Export, Facts, Import, MemoryKind, ModuleFacts
+from sandbox.component import Export, Facts, Import, Inner, Inside, MemoryKind, ModuleFacts
 from sandbox.preview1 import FUNCTIONS, MODULE
 from sandbox.report.inspect import inspect_data, inspect_text
 
@@ -81,8 +81,9 @@ def test_imports_that_nothing_serves() -> None:
     shown = inspect_text(
         facts(
             imports=(
-                Import(name="cyber:payments/auth@1.0.0", kind="instance"),
+                Import(name="cyber:payments/auth@1.0.0", kind="func"),
                 Import(name="wasi:cli/stdout@0.3.0", kind="instance"),
+                Import(name="cyber:payments/auth@1.0.0", kind="instance"),
             ),
             exports=(),
         )
@@ -96,9 +97,10 @@ app.wasm: a component without a command to run, 21724 bytes
 imports, what a policy grants them under, what they are for
   cyber:payments/auth@1.0.0  refused
   wasi:cli/stdout@0.3.0      refused
+  cyber:payments/auth@1.0.0  imports  another component of its policy can serve it, if that says so
 
 It cannot run here:
-  cyber:payments/auth@1.0.0: it is not part of WASI, and nothing here serves custom interfaces yet
+  cyber:payments/auth@1.0.0: it is not part of WASI; another component can serve it, by `imports` of the policy
   wasi:cli/stdout@0.3.0: it is of version 0.3.0; only releases of WASI 0.2 are served (0.2.0, 0.2.1, ...)
 """
     )
@@ -272,6 +274,7 @@ def test_the_data_of_a_command() -> None:
                 "capabilities": ["environment", "arguments"],
                 "meaning": "reads all environment variables, the arguments and the working directory",
                 "refused": None,
+                "component": False,
             },
             {
                 "module": None,
@@ -281,9 +284,11 @@ def test_the_data_of_a_command() -> None:
                 "capabilities": [],
                 "meaning": None,
                 "refused": "it is not the name of an interface, and only interfaces of WASI 0.2 are served",
+                "component": False,
             },
         ],
         "exports": [{"name": "wasi:cli/run@0.2.3", "kind": "instance"}],
+        "inside": {"components": [], "complete": True},
         "module": None,
     }
 
@@ -314,6 +319,7 @@ def test_the_data_of_a_module() -> None:
                 "capabilities": ["filesystem.read"],
                 "meaning": "reads where a symbolic link points",
                 "refused": None,
+                "component": False,
             },
             {
                 "module": "wasi_unstable",
@@ -323,9 +329,11 @@ def test_the_data_of_a_module() -> None:
                 "capabilities": [],
                 "meaning": None,
                 "refused": unstable,
+                "component": False,
             },
         ],
         "exports": [{"name": "_initialize", "kind": "func"}, {"name": "add", "kind": "func"}],
+        "inside": {"components": [], "complete": True},
         "module": {
             "memory": "shared",
             "start": False,
@@ -337,6 +345,129 @@ def test_the_data_of_a_module() -> None:
             ],
         },
     }
+
+
+AUTH = Inner(
+    size=100,
+    digest=DIGEST,
+    imports=(
+        Import(name="wasi:filesystem/types@0.2.3", kind="instance"),
+        Import(name="wasi:io/error@0.2.3", kind="instance"),
+    ),
+    exports=(Export(name="bank:payments/auth@1.0.0", kind="instance"),),
+    inner=(),
+)
+BROKEN = Inner(size=1, digest=DIGEST, imports=(), exports=(), inner=(), error="a \x1b name")
+BANK = Inner(
+    size=2000,
+    digest=DIGEST,
+    imports=tuple(Import(name=f"bank:payments/a{n}", kind="instance") for n in range(7)),
+    exports=(Export(name="pay\x1b", kind="func"),),
+    inner=(AUTH, BROKEN),
+)
+
+
+def test_components_inside() -> None:
+    """Each has its place, its digest, what it asks for, what others serve it and what it exports."""
+    shown = inspect_text(facts(imports=(), exports=()), Inside(components=(BANK, AUTH), complete=False))
+    assert (
+        shown
+        == f"""\
+{DIGEST}  asks for nothing
+app.wasm: a component without a command to run, 21724 bytes
+
+components inside, to all of which a policy grants alike
+  1  {DIGEST}, 2000 bytes
+     asks for nothing
+     imports bank:payments/a0, bank:payments/a1, bank:payments/a2, bank:payments/a3, bank:payments/a4 and 2 more
+     exports pay\\x1b
+  1.1  {DIGEST}, 100 bytes
+     asks for filesystem
+     exports bank:payments/auth@1.0.0
+  1.2  {DIGEST}, 1 byte
+     cannot be decoded: a \\x1b name
+  2  {DIGEST}, 100 bytes
+     asks for filesystem
+     exports bank:payments/auth@1.0.0
+  and others, too many or too deep to be listed
+"""
+    )
+
+
+def test_very_many_components_inside() -> None:
+    """The text has fifty of them and says how many there are; the data has all."""
+    inside = Inside(components=(AUTH,) * 60, complete=True)
+    lines = inspect_text(facts(), inside).splitlines()
+    assert len([line for line in lines if DIGEST in line]) == 51
+    assert "  and 10 more, which the JSON has" in lines
+    data = inspect_data(facts(), inside)["inside"]
+    assert isinstance(data, dict)
+    assert len(data["components"]) == 60
+
+
+def test_the_data_of_components_inside() -> None:
+    """They are nested as they are in the file, names whole."""
+    (data,) = [inspect_data(facts(), Inside(components=(BANK,), complete=False))["inside"]]
+    broken = {"size": 1, "digest": DIGEST, "imports": [], "exports": [], "components": [], "error": "a \x1b name"}
+    auth = {
+        "size": 100,
+        "digest": DIGEST,
+        "imports": [
+            {"name": "wasi:filesystem/types@0.2.3", "kind": "instance"},
+            {"name": "wasi:io/error@0.2.3", "kind": "instance"},
+        ],
+        "exports": [{"name": "bank:payments/auth@1.0.0", "kind": "instance"}],
+        "components": [],
+        "error": None,
+    }
+    bank = {
+        "size": 2000,
+        "digest": DIGEST,
+        "imports": [{"name": f"bank:payments/a{n}", "kind": "instance"} for n in range(7)],
+        "exports": [{"name": "pay\x1b", "kind": "func"}],
+        "components": [auth, broken],
+        "error": None,
+    }
+    assert data == {"components": [bank], "complete": False}
+
+
+def test_a_component_that_needs_others() -> None:
+    """Imports that other components can serve are no reason why it could not run; they are told at the end."""
+    imports = tuple(Import(name=f"bank:payments/a{n}@1.0.0", kind="instance") for n in range(7))
+    shown = inspect_text(facts(imports=(*imports[:1], Import(name="wasi:cli/stdout@0.2.0", kind="instance"))))
+    assert (
+        shown
+        == f"""\
+{DIGEST}  stdio
+app.wasm: a command (wasi:cli/run@0.2.3), 21724 bytes
+
+imports, what a policy grants them under, what they are for
+  bank:payments/a0@1.0.0  imports  another component of its policy can serve it, if that says so
+  wasi:cli/stdout@0.2.0   stdio    writes standard output
+
+exports
+  wasi:cli/run@0.2.3  instance
+
+By itself it cannot run. Its policy names the components that serve bank:payments/a0@1.0.0; types need none.
+"""
+    )
+    last = inspect_text(facts(imports=imports)).splitlines()[-1]
+    named = ", ".join(f"bank:payments/a{n}@1.0.0" for n in range(5))
+    served = f"Its policy names the components that serve {named} and 2 more; types need none."
+    assert last == f"By itself it cannot run. {served}"
+    data = inspect_data(facts(imports=imports[:1]))["imports"]
+    assert data == [
+        {
+            "module": None,
+            "name": "bank:payments/a0@1.0.0",
+            "kind": "instance",
+            "families": [],
+            "capabilities": [],
+            "meaning": "another component of its policy can serve it, if that says so",
+            "refused": None,
+            "component": True,
+        }
+    ]
 
 
 @given(st.text(), st.text(), st.text())

@@ -7,7 +7,8 @@ import pytest
 from sandbox.component import Export, Facts, Import, ModuleFacts
 from sandbox.host import Host
 from sandbox.plan import make_plan
-from sandbox.policy.load import parse_policy
+from sandbox.policy.load import digest_of, parse_policy
+from sandbox.program import make_program
 from sandbox.report.plan import plan_text
 
 BASE = "version: 1\ncomponents: {c: {source: /c.wasm, grants: {sockets: %s}, limits: %s}}"
@@ -168,3 +169,162 @@ def test_the_kind_of_a_module(exports: tuple[str, ...], imports: bool, kind: str
     page = page_of_module(*exports, imports=imports)
     assert page.splitlines()[3] == f"  kind         {kind}"
     assert part(page, "It imports")[0].split()[0] == ("wasi_snapshot_preview1" if imports else "nothing")
+
+
+PROGRAM = """\
+version: 1
+run: app
+components:
+  app:
+    source: /app.wasm
+    imports:
+      "bank:payments/auth": {component: auth, only: [validate-user, users]}
+      "bank:payments/ledger": ledger
+    grants: {stdio: {stdout: inherit}}
+    limits: {memory: 64MiB, deadline: 10s, sockets: 8}
+  auth:
+    source: /auth.wasm
+    deterministic: true
+  ledger:
+    source: /ledger.wasm
+    imports:
+      "bank:payments/auth": {component: auth, instance: own}
+    grants:
+      sockets: {tcp: {connect: ["db.example:5432"]}}
+"""
+
+
+def program(policy_text: str, components: dict[str, tuple[tuple[str, ...], tuple[str, ...]]]) -> str:
+    """The page of a program of components that import and export these interfaces."""
+    policy = parse_policy(policy_text.encode(), file="p.yaml", directory="/p")
+    facts = {
+        name: Facts(
+            path=f"/{name}.wasm",
+            kind="component",
+            size=10,
+            digest="sha256:" + "a" * 64,
+            imports=tuple(Import(name=each, kind="instance") for each in imports),
+            exports=tuple(Export(name=each, kind="instance") for each in exports),
+        )
+        for name, (imports, exports) in components.items()
+    }
+    return plan_text(make_program(policy, "app", facts, dict.fromkeys(facts, Host())))
+
+
+def test_a_program() -> None:
+    """Each component has a section with its instances and who serves its imports; the bounds stand at the end, once."""
+    page = program(
+        PROGRAM,
+        {
+            "app": (
+                ("bank:payments/auth@1.0.0", "bank:payments/ledger@1.0.0", "wasi:cli/stdout@0.2.3"),
+                ("wasi:cli/run@0.2.3",),
+            ),
+            "auth": ((), ("bank:payments/auth@1.2.0",)),
+            "ledger": (
+                ("bank:payments/auth@1.2.0", "bank:payments/types\x1b@1.0.0", "wasi:sockets/tcp@0.2.3"),
+                ("bank:payments/ledger@1.0.0",),
+            ),
+        },
+    )
+    head = f"  digest       sha256:{'a' * 64} (10 bytes)\n  policy       p.yaml ({digest_of(PROGRAM.encode())})\n"
+    lacks = """\
+  environment  empty, not granted
+  arguments    none, not granted
+  clocks       wall frozen, not granted; monotonic frozen, not granted
+  random       not granted: secure numbers trap, insecure ones are always the same
+"""
+    assert (
+        page
+        == f"""\
+app  /app.wasm
+{head}\
+  instance     app
+
+app gets:
+  files        none
+  stdin        at its end, not granted
+  stdout       the caller's
+  stderr       thrown away, not granted
+{lacks}\
+  network      none
+
+app imports:
+  bank:payments/auth@1.0.0                     served by app>auth, as bank:payments/auth@1.2.0; ONLY
+  bank:payments/ledger@1.0.0                   served by app>ledger
+  wasi:cli/stdout@0.2.3                        served through the guard
+
+auth  /auth.wasm
+{head}\
+  declared     deterministic: no grant differs from run to run
+  instance     app>auth
+               app>ledger>auth
+
+auth gets:
+  files        none
+  stdin        at its end, not granted
+  stdout       thrown away, not granted
+  stderr       thrown away, not granted
+{lacks}\
+  network      none
+
+auth imports:
+  nothing
+
+ledger  /ledger.wasm
+{head}\
+  instance     app>ledger
+
+ledger gets:
+  files        none
+  stdin        at its end, not granted
+  stdout       thrown away, not granted
+  stderr       thrown away, not granted
+{lacks}\
+  network      connects by TCP to db.example:5432
+
+ledger imports:
+  bank:payments/auth@1.2.0                     served by app>ledger>auth
+  bank:payments/types\\x1b@1.0.0                types alone, served by nobody
+  wasi:sockets/tcp@0.2.3                       served by the broker
+
+Bounds of all components together:
+  memory       64 MiB, over all memories and tables
+  deadline     10 s, compiling and waiting included
+  fuel         not counted
+  output       64 MiB
+  handles      256 open at once
+  disk         256 MiB written to files
+  sockets      8 open at once
+  sent         256 MiB over sockets
+  received     256 MiB over sockets
+  connecting   10 s for each connection and each look-up
+  look-ups     10 a second, 4 KiB of names in all
+  events       1,000 refusals one by one, further ones counted
+""".replace("ONLY", "of its functions validate-user, users alone")
+    )
+
+
+def test_a_component_with_several_instances() -> None:
+    """Where each instance of an importer has another instance to serve it, all of them are told."""
+    text = """\
+version: 1
+components:
+  app: {source: /a, imports: {"a:b/c": {component: lib, instance: own}, "a:b/d": more}}
+  more: {source: /m, imports: {"a:b/c": {component: lib, instance: own}}}
+  lib: {source: /l, imports: {"a:b/e": {component: deep, instance: own}}}
+  deep: {source: /d}
+"""
+    page = program(
+        text,
+        {
+            "app": (("a:b/c", "a:b/d"), ()),
+            "more": (("a:b/c",), ("a:b/d",)),
+            "lib": (("a:b/e",), ("a:b/c",)),
+            "deep": ((), ("a:b/e",)),
+        },
+    )
+    served = "served by app>lib>deep, app>more>lib>deep"
+    assert part(page, "lib imports") == [f"  {'a:b/e':<44} {served}"]
+    assert [line for line in page.splitlines() if line.endswith("network      none")] == ["  network      none"] * 4
+    assert not [line for line in page.splitlines() if line.startswith("  sockets ")]

@@ -19,7 +19,8 @@ from wasmtime import component as wasm
 
 from sandbox.guard import types as ty
 from sandbox.guard.builder import HOST
-from sandbox.guard.wat import Types, instance_type, params_text, quote, result_text
+from sandbox.guard.instances import instance_type
+from sandbox.guard.wat import Types, params_text, quote, result_text
 from sandbox.runtime import binding
 from sandbox.runtime.binding import EXPECTED, bind, layout
 from sandbox.runtime.callbacks import Callbacks
@@ -37,7 +38,7 @@ def caller(functions: Mapping[str, ty.Function]) -> wasm.Component:
     """A component that imports ``functions`` from ``host`` and exports each, as well as ``repeat-`` each: that calls
     it as often as it is told, with the same arguments (7 and ``TEXT`` times ``x``)."""
     types = Types(resource=no_type)
-    text, _ = instance_type(functions.items(), {})
+    text = instance_type(functions.items())
     lines = [f'(import "host" {text.replace("(instance", "(instance $host", 1)})']
     imports, bodies, given, exports = [], [], [], []
     for n, (name, f) in enumerate(functions.items()):

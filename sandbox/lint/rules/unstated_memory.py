@@ -10,7 +10,7 @@ from sandbox.lint.rule import Problem, Rule
 
 
 def _check(case: Case) -> Iterator[Problem]:
-    if not states(case, "memory"):
+    if case.wiring.is_run(case.component.name) and not states(case, "memory"):
         message = "no bound on memory is stated, so the default of 512MiB holds"
         route = case.route("limits") if case.says("limits") else case.root
         yield Problem(route=route, on="key", message=message, fix=stating(case, "memory", "512MiB"))
