@@ -268,7 +268,7 @@ def facts_of(path: str | os.PathLike[str], data: Buffer) -> Facts:
         exports: list[Export] = []
         memories = _Memories()
         start = False
-        reader = _Reader(data, 0, 0)
+        reader = Reader(data, 0, 0)
         for identity, _, reader.position, reader.end in sections(data):
             left = MAX_EXTERNS - len(imports) - len(exports)
             if kind == "component" and identity == _IMPORT:
@@ -327,7 +327,7 @@ class _Inside:
         try:
             if kind_of(data) != "component":
                 raise ComponentError("a core module, where a component has to be")
-            reader = _Reader(data, 0, 0)
+            reader = Reader(data, 0, 0)
             for identity, _, reader.position, reader.end in sections(data):
                 if not self._may_go_on():
                     break
@@ -395,7 +395,7 @@ def sections(data: Buffer) -> Iterator[tuple[int, int, int, int]]:
     Raises ``ComponentError`` where the next section is malformed, after those before it were given.
     """
     last = _LAST_COMPONENT_SECTION if kind_of(data) == "component" else _LAST_MODULE_SECTION
-    reader = _Reader(data, 8, len(data))
+    reader = Reader(data, 8, len(data))
     count = 0
     while reader.position < reader.end:
         start = reader.position
@@ -460,7 +460,7 @@ def _stubbed(data: memoryview) -> bytes:
     parts = [bytes(data[:8])]
     for identity, start, body, end in sections(data):
         if identity == _MODULE_CODE:
-            reader = _Reader(data, body, end)
+            reader = Reader(data, body, end)
             functions = reader.u32()
             if functions * 3 > end - reader.position:  # no body is shorter: its size, its locals, its end
                 raise ComponentError(f"a code section at byte {start} with more functions than fit into it")
@@ -476,7 +476,7 @@ def _signatures(data: memoryview) -> bytes:
     types: list[int] = []
     exports: list[tuple[bytes, ExternKind, int]] = []
     for identity, _, body, end in sections(data):
-        reader = _Reader(data, body, end)
+        reader = Reader(data, body, end)
         if identity == _MODULE_IMPORT:
             imported += sum(item.kind == "func" for item in _module_imports(reader, MAX_EXTERNS, _Memories()))
         elif identity == _MODULE_FUNCTION:
@@ -509,7 +509,7 @@ def _signatures(data: memoryview) -> bytes:
     return b"".join(parts)
 
 
-def _named_exports(reader: _Reader) -> Iterator[tuple[bytes, ExternKind, int]]:
+def _named_exports(reader: Reader) -> Iterator[tuple[bytes, ExternKind, int]]:
     """What a core module exports, with the index of each."""
     for _ in range(reader.externs(MAX_EXTERNS)):
         name = reader.name().encode()
@@ -518,7 +518,7 @@ def _named_exports(reader: _Reader) -> Iterator[tuple[bytes, ExternKind, int]]:
     reader.finish()
 
 
-def _may_name_functions(reader: _Reader, identity: int) -> bool:
+def _may_name_functions(reader: Reader, identity: int) -> bool:
     """Whether a table or global section may hold ``ref.func``. Globals are read up to what is not known here."""
     if _REF_FUNC not in bytes(reader.data[reader.position : reader.end]):
         return False
@@ -550,7 +550,7 @@ def _leb(number: int) -> bytes:
     return bytes(out)
 
 
-class _Reader:
+class Reader:
     """A cursor over ``data[position:end]`` that never passes ``end``. ``names``: bytes of all names that it read."""
 
     __slots__ = ("data", "end", "names", "position")
@@ -643,28 +643,29 @@ class _Reader:
             raise ComponentError(f"{self.end - self.position} bytes too many in the section that ends at {self.end}")
 
 
-def _component_imports(reader: _Reader, allowed: int) -> Iterator[Import]:
+def _component_imports(reader: Reader, allowed: int) -> Iterator[Import]:
     for _ in range(reader.externs(allowed)):
-        name = _extern_name(reader)
-        yield Import(name=name, kind=_extern_type(reader))
+        name = extern_name(reader)
+        yield Import(name=name, kind=extern_type(reader))
     reader.finish()
 
 
-def _component_exports(reader: _Reader, allowed: int) -> Iterator[Export]:
+def _component_exports(reader: Reader, allowed: int) -> Iterator[Export]:
     for _ in range(reader.externs(allowed)):
-        name = _extern_name(reader)
-        kind = _sort(reader)
+        name = extern_name(reader)
+        kind = extern_sort(reader)
         reader.u32()
         ascribed = reader.byte()
         if ascribed == 1:
-            _extern_type(reader)
+            extern_type(reader)
         elif ascribed != 0:
             raise ComponentError(f"an export with an unknown form 0x{ascribed:02x} at byte {reader.position - 1}")
         yield Export(name=name, kind=kind)
     reader.finish()
 
 
-def _extern_name(reader: _Reader) -> str:
+def extern_name(reader: Reader) -> str:
+    """The name of an import or export of a component, in any of its forms."""
     form = reader.byte()
     if form > 2:
         raise ComponentError(f"a name in an unknown form 0x{form:02x} at byte {reader.position - 1}")
@@ -680,15 +681,17 @@ def _extern_name(reader: _Reader) -> str:
     return name
 
 
-def _sort(reader: _Reader) -> ExternKind:
+def extern_sort(reader: Reader) -> ExternKind:
+    """What an index of a component's counts."""
     sort = reader.byte()
     if sort >= len(_SORTS) or (sort == 0 and reader.byte() != 0x11):
         raise ComponentError(f"an unknown kind of import or export at byte {reader.position - 1}")
     return _SORTS[sort]
 
 
-def _extern_type(reader: _Reader) -> ExternKind:
-    kind = _sort(reader)
+def extern_type(reader: Reader) -> ExternKind:
+    """Skip the type of an import or export of a component; the kind of what it is the type of."""
+    kind = extern_sort(reader)
     if kind == "type":
         bound = reader.byte()
         if bound == 0:
@@ -727,7 +730,7 @@ class _Memories:
         return "custom-page-size" if found & _PAGE_SIZE else "plain"
 
 
-def _module_imports(reader: _Reader, allowed: int, memories: _Memories) -> Iterator[Import]:
+def _module_imports(reader: Reader, allowed: int, memories: _Memories) -> Iterator[Import]:
     for _ in range(reader.externs(allowed)):
         module = reader.name()
         name = reader.name()
@@ -749,7 +752,7 @@ def _module_imports(reader: _Reader, allowed: int, memories: _Memories) -> Itera
     reader.finish()
 
 
-def _module_memories(reader: _Reader, memories: _Memories) -> None:
+def _module_memories(reader: Reader, memories: _Memories) -> None:
     number = reader.u32()
     if number + len(memories.own) > MAX_MEMORIES:
         raise ComponentError(f"more than {MAX_MEMORIES} memories")
@@ -758,7 +761,7 @@ def _module_memories(reader: _Reader, memories: _Memories) -> None:
     reader.finish()
 
 
-def _module_exports(reader: _Reader, allowed: int, memories: _Memories) -> Iterator[Export]:
+def _module_exports(reader: Reader, allowed: int, memories: _Memories) -> Iterator[Export]:
     for _ in range(reader.externs(allowed)):
         name = reader.name()
         kind = _core_sort(reader)
@@ -769,19 +772,19 @@ def _module_exports(reader: _Reader, allowed: int, memories: _Memories) -> Itera
     reader.finish()
 
 
-def _core_sort(reader: _Reader) -> ExternKind:
+def _core_sort(reader: Reader) -> ExternKind:
     sort = reader.byte()
     if sort >= len(_CORE_SORTS):
         raise ComponentError(f"an unknown kind of import or export 0x{sort:02x} at byte {reader.position - 1}")
     return _CORE_SORTS[sort]
 
 
-def _core_value_type(reader: _Reader) -> None:
+def _core_value_type(reader: Reader) -> None:
     if reader.byte() in (0x63, 0x64):  # a reference to a heap type, which follows
         reader.limit()
 
 
-def _limits(reader: _Reader) -> int:
+def _limits(reader: Reader) -> int:
     """Skip the limits of a memory or table; their flags."""
     flags = reader.byte()
     if flags > 0x0F:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from sandbox.component import Facts
-from sandbox.host import Host
+from sandbox.host import File, Host
 from sandbox.plan import MAX_PREOPENS, Instance, Link, Objection, Plan, PlanError, Program, make_plan
 from sandbox.policy.interfaces import matches, satisfies
 from sandbox.policy.model import ComponentPolicy, Policy, Wire
@@ -52,6 +53,14 @@ def make_program(
     if sum(len(plan.preopens) for plan in plans) > MAX_PREOPENS:
         message = f"the components of the program are granted more than {MAX_PREOPENS} directories in all"
         objections.append(_objection(policy, f"components.{name}", message))
+    if not objections:
+        files = [found for member in layout.members for found in _stream_files(components[member], hosts[member])]
+        objections += _of_files(policy, plans, hosts, files)
+        asking = [plans[i.member] for i in layout.instances if _asks(facts[layout.members[i.member]])]
+        taken, handles = sum(len(plan.preopens) for plan in asking), plans[0].limits.handles
+        if handles <= taken:
+            message = f"{handles} handles are too few: the granted directories of all instances alone take {taken}"
+            objections.append(_objection(policy, f"components.{name}.limits.handles", message))
     if objections:
         raise PlanError(policy, tuple(dict.fromkeys(objections)))
     lines = {route: line for plan in plans for route, line in plan.lines.items()}
@@ -175,6 +184,64 @@ def _of_another(policy: Policy, component: ComponentPolicy, main: str) -> list[O
         message = f"standard input goes to the component that is run, {main}, alone: remove the grant"
         out.append(_objection(policy, f"{root}.grants.stdio.stdin", message))
     return out
+
+
+def _asks(facts: Facts) -> bool:
+    """Whether a component asks for the directories that it is granted."""
+    return any(item.name.startswith("wasi:filesystem/preopens@") for item in facts.imports)
+
+
+class _StreamFile(NamedTuple):
+    """A file that the policy makes a standard stream of a component's."""
+
+    component: str
+    stream: str
+    file: File
+
+    @property
+    def route(self) -> str:
+        return f"components.{self.component}.grants.stdio.{self.stream}"
+
+
+def _stream_files(component: ComponentPolicy, host: Host) -> Iterator[_StreamFile]:
+    stdio = component.grants.stdio
+    for name, stream in (("stdin", stdio.stdin), ("stdout", stdio.stdout), ("stderr", stdio.stderr)):
+        if stream is not None and stream.path is not None:
+            yield _StreamFile(component.name, name, host.files[stream.path])
+
+
+def _of_files(
+    policy: Policy, plans: Sequence[Plan], hosts: Mapping[str, Host], files: Sequence[_StreamFile]
+) -> Iterator[Objection]:
+    """What is wrong with files of standard streams where other components are; a plan looks at its own alone."""
+    for number, own in enumerate(files):
+        real = own.file.real
+        for other in files[:number]:
+            if other.component != own.component and _same(other.file, own.file):
+                message = (
+                    f"{real} is what {other.stream} of {other.component} uses already; one would overwrite the other"
+                )
+                yield _objection(policy, own.route, message)
+        for plan in plans:
+            if plan.component == own.component:
+                continue
+            for p in plan.preopens:
+                if p.writable and p.host is not None and _below(real, p.host):
+                    message = (
+                        f"{real} lies in a directory that {plan.component} may write ({p.guest}), so it could change it"
+                    )
+                    yield _objection(policy, own.route, message)
+            if own.stream != "stdin" and real in hosts[plan.component].source:
+                message = f"{real} is the file of component {plan.component}, which the output would overwrite"
+                yield _objection(policy, own.route, message)
+
+
+def _below(path: str, directory: str) -> bool:
+    return path == directory or path.startswith(directory.rstrip("/") + "/")
+
+
+def _same(one: File, other: File) -> bool:
+    return one.real == other.real or (one.identity is not None and one.identity == other.identity)
 
 
 def _route(component: str, wire: Wire) -> str:

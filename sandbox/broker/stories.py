@@ -97,11 +97,17 @@ class Desk:
     def _answer_failed(self, asked: Request, error: str) -> None:
         self._reply(asked.number, {"state": "failed", "error": error}, [])
 
+    def _asker(self, asked: Request) -> tuple[str, str | None]:
+        """The component that asked, and its path: another one may have handed it the socket, whose grants decide."""
+        path = self._paths[asked.site.instance]
+        return self._plan.component if path is None else path.rpartition(">")[2], path
+
     def _record_denial(self, story: Story) -> None:
+        component, path = self._asker(story.asked)
         self._record(
             Happening(
                 name="denied",
-                component=self._plan.component,
+                component=component,
                 capability=story.capability,
                 reason=story.verdict.reason,
                 interface=story.asked.site.interface,
@@ -109,9 +115,10 @@ class Desk:
                 resource=story.resource,
                 resolved=story.resolved,
                 line=self._line(f"grants.{story.verdict.route}"),
-                grant=story.verdict.grant,
+                # What would grant it to the giver grants it to nobody whom that hands a socket.
+                grant=story.verdict.grant if component == self._plan.component else None,
                 time=story.asked.time,
-                path=self._paths[story.asked.site.instance],
+                path=path,
             )
         )
 
@@ -119,10 +126,11 @@ class Desk:
         """Record something that was allowed and is over, where the policy asks for that."""
         if not self._tells:
             return
+        component, path = self._asker(story.asked)
         self._record(
             Happening(
                 name="allowed",
-                component=self._plan.component,
+                component=component,
                 capability=story.capability,
                 reason=story.verdict.reason + end,
                 interface=story.asked.site.interface,
@@ -134,17 +142,18 @@ class Desk:
                 sent=sent,
                 received=received,
                 seconds=round(clock.monotonic() - story.began, 6),
-                path=self._paths[story.asked.site.instance],
+                path=path,
             )
         )
 
     def _record_limit(self, asked: Request, name: str, reason: str, resource: str, resolved: str | None) -> None:
         first = f"limits.{name}" not in self.bounds
         self.bounds.add(f"limits.{name}")
+        component, path = self._asker(asked)
         self._record(
             Happening(
                 name="limit" if first else "denied",
-                component=self._plan.component,
+                component=component,
                 capability=f"limits.{name}",
                 reason=reason,
                 interface=asked.site.interface,
@@ -153,7 +162,7 @@ class Desk:
                 resolved=resolved,
                 line=self._plan.line(f"components.{self._limits_of}.limits.{name}"),
                 time=asked.time,
-                path=self._paths[asked.site.instance],
+                path=path,
             )
         )
 

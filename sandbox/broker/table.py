@@ -26,7 +26,7 @@ from sandbox.broker.objects import (
     Udp,
     stream_failure,
 )
-from sandbox.guard.wire import ASK, CLOSED, DONE, LEAST_PERMIT, MAX_OBJECT, MAX_OWNERS, PERMIT
+from sandbox.guard.wire import ASK, CLOSED, DONE, LEAST_PERMIT, MAX_INSTANCES, MAX_OBJECT, PERMIT
 
 READY, NOT_READY = "\x01", "\x00"
 ALL_SENT = "\x00"
@@ -36,8 +36,8 @@ LONGEST_POLL = (1 << 31) - 1
 
 ALL_PENDING = 16 << 20
 """Bytes that all sockets together may have pending, as long as that leaves each ``LEAST_PERMIT``."""
-STANDARD_STREAMS = 3 * MAX_OWNERS
-"""Numbers at the end of the range that no socket gets: those of the standard streams of a program's components."""
+STANDARD_STREAMS = 3 * MAX_INSTANCES
+"""Numbers at the end of the range that no socket gets: those of the standard streams of a program's instances."""
 MAX_DROPPED = 64
 """Connections and datagrams of peers that are refused, which one call drops at most before it answers."""
 LINGER = 1.0
@@ -89,7 +89,10 @@ class Table:
         self.limit += 1
 
     def close(self) -> None:
-        """End everything. What is pending goes on its way as long as any of it moves; what stands still is cut off."""
+        """End everything. What is pending goes on its way as long as any of it moves; what stands still is cut off.
+
+        All that was written to a standard stream arrives: its reader is the supervisor, which ends a run in time.
+        """
         until = time.monotonic() + LINGER
         while self.flushing and (left := until - time.monotonic()) > 0:
             poll = select.poll()
@@ -101,6 +104,11 @@ class Table:
                 self._flush(s)
                 if s.sent != sent:
                     until = time.monotonic() + LINGER
+        for s in [s for s in self.flushing.values() if not s.counted]:
+            while not self._flush(s):
+                poll = select.poll()
+                poll.register(s.fd, select.POLLOUT)
+                poll.poll()
         left_open: list[Tcp | Udp] = [*self.tcp.values(), *self.udp.values(), *self.flushing.values()]
         for each in left_open:
             self._close(each)
@@ -288,8 +296,8 @@ class Table:
         self.channel.send("net", time.time(), row, self.requests, op, args)
         return self.requests
 
-    def _is_welcome(self, s: Tcp | Udp, address: Any, row: Row, *, accepted: bool) -> bool:
-        """Whether a peer that connected, or sent a datagram, is let through."""
+    def _is_welcome(self, s: Tcp | Udp, address: Any, row: Row, listener: Tcp | None = None) -> bool:
+        """Whether a peer that connected to ``listener``, or sent a datagram, is let through."""
         if not self.judges_peers:
             return True
         args = {
@@ -297,8 +305,10 @@ class Table:
             "protocol": s.protocol,
             "address": zoned(address),
             "port": address[1],
-            "accepted": accepted,
+            "accepted": listener is not None,
         }
+        if listener is not None:
+            args["listener"] = listener.number
         result, _ = self._ask(row, "peer", args)
         s.known = s.known or result["state"] == "done"
         return bool(result["state"] == "done")

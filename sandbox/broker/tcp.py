@@ -239,7 +239,7 @@ class TcpCalls(Table):
                 connection.close()
                 return NEW_SOCKET_LIMIT, ""
             new = Tcp(number, s.family, row)
-            if self._is_welcome(new, address, row, accepted=True):
+            if self._is_welcome(new, address, row, s):
                 new.take(connection)
                 new.remote = address
                 new.open()

@@ -153,7 +153,7 @@ class UdpCalls(Table):
         if refused is None:
             if len(u.refused) >= MAX_PEERS:
                 del u.refused[next(iter(u.refused))]
-            refused = u.refused[peer] = not self._is_welcome(u, address, row, accepted=False)
+            refused = u.refused[peer] = not self._is_welcome(u, address, row)
         return not refused
 
     def check_send(self, u: Udp, _: Row, __: Words) -> Answer:

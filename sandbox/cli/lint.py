@@ -21,19 +21,20 @@ def lint(options: argparse.Namespace) -> int:
     from sandbox.lint.linter import lint as find
     from sandbox.lint.mend import MendError, mend
     from sandbox.lint.paths import find_policies
+    from sandbox.report.findings import plain
     from sandbox.runtime.cache import default_directory
 
     found = find_policies(options.paths or ["."])
     if not found.files:
-        where = ", ".join(options.paths) or "this folder"
+        where = plain(", ".join(options.paths)) or "this folder"
         raise CommandError(2, f"no policy was found in {where}: a policy is a YAML file with `components`")
     machine = read_machine(str(default_directory()))
     if options.fix is not None:
         try:
             for line in mend(found, machine, unsafe=options.fix == "unsafe"):
-                sys.stderr.write(f"sandbox: {_escape(line)}\n")
+                sys.stderr.write(f"sandbox: {plain(line)}\n")
         except MendError as error:
-            raise CommandError(2, str(error)) from None
+            raise CommandError(2, plain(str(error))) from None
     result = find(found, machine)
     _write(options, _rendered(options, result))
     shown = [f for f in result.findings if f.ignored is None]
@@ -91,6 +92,8 @@ def _lines(path: str) -> list[str]:
 
 
 def _write(options: argparse.Namespace, text: str) -> None:
+    from sandbox.report.findings import plain
+
     if options.output is None:
         sys.stdout.write(text)
         return
@@ -99,7 +102,7 @@ def _write(options: argparse.Namespace, text: str) -> None:
             file.write(text)
     except (OSError, ValueError) as error:
         why = error.strerror if isinstance(error, OSError) else "the name holds a zero byte"
-        raise CommandError(2, f"{options.output} cannot be written: {why}") from None
+        raise CommandError(2, f"{plain(options.output)} cannot be written: {why}") from None
 
 
 def rules(_: argparse.Namespace) -> int:
@@ -126,9 +129,3 @@ def explain(options: argparse.Namespace) -> int:
         raise CommandError(2, f"there is no rule {options.rule!r}{hint}; `sandbox rules` lists them")
     sys.stdout.write(text)
     return 0
-
-
-def _escape(text: str) -> str:
-    from sandbox.report.text import escape
-
-    return escape(text)

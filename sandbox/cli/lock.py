@@ -15,11 +15,12 @@ if TYPE_CHECKING:
 def lock(options: argparse.Namespace) -> int:
     """0: all is locked, or agrees with its lock; 1: something differs; 2: something could not be judged."""
     from sandbox.lint import locking
+    from sandbox.report.findings import plain
     from sandbox.report.locks import locks_json, locks_text
 
     folders = locking.folders(options.paths or ["."])
     if not folders:
-        where = ", ".join(options.paths) or "this folder"
+        where = plain(", ".join(options.paths)) or "this folder"
         raise CommandError(2, f"no policy was found in {where}: a policy is a YAML file with `components`")
     surveyor = locking.Surveyor()
     settle = locking.compare if options.check else locking.lock
@@ -30,7 +31,7 @@ def lock(options: argparse.Namespace) -> int:
         sys.stdout.write(locks_text(accounts))
         for account in accounts:
             for fault in account.survey.faults:
-                complain(fault)
+                complain(plain(fault))
     outcomes = {account.outcome for account in accounts}
     if "refused" in outcomes:
         return 2

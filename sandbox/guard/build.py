@@ -6,7 +6,7 @@ its own parent). The guest's bytes go in untouched, as a nested component.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from wasmtime import Engine, WasmtimeError, wat2wasm
@@ -37,7 +37,7 @@ from sandbox.guard.state import (
     tells_drop,
 )
 from sandbox.guard.wat import Types, params_text, quote, result_text
-from sandbox.guard.wire import MAX_OWNERS
+from sandbox.guard.wire import MAX_INSTANCES, MAX_OWNERS
 from sandbox.guard.wires import check, identified, read_parts
 
 CANON = "(memory $memory) (realloc (core func $realloc))"
@@ -54,6 +54,8 @@ class Guarded:
     sites: tuple[Site, ...]
     host: tuple[str, ...]
     """The host functions that it imports."""
+    places: tuple[tuple[int, int], ...]
+    """Where the bytes of each component begin and end in it."""
 
 
 def guard(engine: Engine, component: bytes, shape: Shape) -> Guarded:
@@ -73,6 +75,8 @@ def link(engine: Engine, components: Sequence[bytes], parts: Sequence[Part]) -> 
     """
     if len(components) > MAX_OWNERS:
         raise Unsupported(f"a program has at most {MAX_OWNERS} components")
+    if len(parts) > MAX_INSTANCES:
+        raise Unsupported(f"a program has at most {MAX_INSTANCES} instances")
     read, exports = read_parts(engine, components, parts)
     check(parts, exports)
     identified(parts, exports)
@@ -101,7 +105,8 @@ def _wrapped(
         wrapped = splice(bytes(wat2wasm(text)), components)
     except WasmtimeError as error:
         raise Unsupported(f"its imports cannot be written down: {str(error).splitlines()[0]}") from None
-    return Guarded(wrapped, tuple(builders[0].sites), tuple(n for n in HOST if n in builders[0].hosts))
+    hosts = tuple(n for n in HOST if n in builders[0].hosts)
+    return Guarded(wrapped, tuple(builders[0].sites), hosts, tuple(_places(wrapped, components)))
 
 
 def _builder(imports: Imports, shape: Shape) -> Builder:
@@ -433,6 +438,15 @@ def splice(wrapped: bytes, guests: Sequence[bytes]) -> bytes:
     if left:
         raise Unsupported(f"{len(left)} guests have no place in their guard")
     return b"".join(out)
+
+
+def _places(whole: bytes, guests: Sequence[bytes]) -> Iterator[tuple[int, int]]:
+    """Where the bytes of each guest are in the component that they were put into."""
+    left = list(guests)
+    for number, _, body, end in sections(whole):
+        if left and number == 4 and end - body == len(left[0]) and whole[body:end] == left[0]:
+            del left[0]
+            yield body, end
 
 
 def _leb(n: int) -> bytes:

@@ -69,9 +69,10 @@ HOST: dict[str, ty.Function] = {
 }
 """What a guard may ask of the host. Text crosses as Latin-1, one character a byte, whatever the bytes are.
 
-``barred`` is told of a call to another component that the policy does not allow, before it traps. ``words`` answers
-the arguments of a component of a program (twice its number) or its variables (one more): how many strings there are,
-in four bytes, and each behind its length, in four bytes.
+``exit`` is told the status in eight bits, and above them the site that asks for it and one more. ``barred`` is told of
+a call to another component that the policy does not allow, before it traps. ``words`` answers the arguments of a
+component of a program (twice its number) or its variables (one more): how many strings there are, in four bytes, and
+each behind its length, in four bytes.
 
 ``config`` answers the handle limit, the bytes that may be written to files, and one byte of flags a preopen.
 ``route`` answers a grant and a path from its root, or, with the highest bit set, the error code to give the guest:

@@ -76,4 +76,6 @@ def emit_exit(b: Builder, interface: int) -> None:
         known = EXITS.get(name)
         if known is None or not same_types(function, known):
             raise b.unknown(interface, name)
-        b.emit(interface, name, function, f"(call {b.host('exit')} (local.get 0)) unreachable")
+        site = b.site(interface, name, "exit")
+        status = f"(i32.or (i32.const {site + 1 << 8}) (i32.and (local.get 0) (i32.const 255)))"
+        b.emit(interface, name, function, f"(call {b.host('exit')} {status}) unreachable")

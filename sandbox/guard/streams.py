@@ -44,7 +44,9 @@ def emit(b: Builder, interface: int) -> None:
     owned = (Kind.OUTPUT_STREAM, Kind.INPUT_STREAM, Kind.ERROR, Kind.POLLABLE)
     for name, function in b.imports.interfaces[interface].functions:
         resource, _, method = name.removeprefix("[method]").partition(".")
-        if not any(b.kinds[r] in owned for r in resources(function)):
+        if b.shape.program and b.owner and name in TERMINALS:
+            _no_terminal(b, interface, name, function)
+        elif not any(b.kinds[r] in owned for r in resources(function)):
             b.pass_through(interface, name)
         elif b.shape.program and b.owner and name in STANDARD:
             _standard(b, interface, name, function)
@@ -62,12 +64,22 @@ def emit(b: Builder, interface: int) -> None:
 STANDARD = ("get-stdin", "get-stdout", "get-stderr")
 
 
-def standard_stream(owner: int, which: int) -> int:
-    """The number that a standard stream of a component of a program has among the worker's objects.
+TERMINALS = ("get-terminal-stdin", "get-terminal-stdout", "get-terminal-stderr")
 
-    Wasmtime's own are those of the component that is run, which is number 0.
+
+def standard_stream(instance: int, which: int) -> int:
+    """The number that a standard stream of an instance in a program has among the worker's objects.
+
+    Wasmtime's own are those of the component that is run.
     """
-    return MAX_OBJECT - len(STANDARD) * owner - which
+    return MAX_OBJECT - len(STANDARD) * instance - which
+
+
+def _no_terminal(b: Builder, interface: int, name: str, function: ty.Function) -> None:
+    """What a component's standard streams are not; Wasmtime would speak of those of the component that is run."""
+    if function.params or not isinstance(function.result, ty.Option):
+        raise b.unknown(interface, name)
+    b.emit(interface, name, function, f"(i32.store8 (i32.const {RESULT}) (i32.const 0)) (i32.const {RESULT})")
 
 
 def _standard(b: Builder, interface: int, name: str, function: ty.Function) -> None:
@@ -76,7 +88,7 @@ def _standard(b: Builder, interface: int, name: str, function: ty.Function) -> N
     kind = Kind.INPUT_STREAM if name == STANDARD[0] else Kind.OUTPUT_STREAM
     if function.params or not isinstance(result, ty.Own) or b.kinds[result.resource] is not kind:
         raise b.unknown(interface, name)
-    rep = standard_stream(b.owner, STANDARD.index(name)) << 2 | BROKERED
+    rep = standard_stream(b.instance, STANDARD.index(name)) << 2 | BROKERED
     b.site(interface, name, f"stdio.{name.removeprefix('get-')}")
     b.host("drop")
     b.emit(interface, name, function, f"(call {b.new(result.resource)} (i32.const {rep}))")

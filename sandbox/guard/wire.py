@@ -38,5 +38,7 @@ MAX_OBJECT = (1 << 26) - 1
 """The highest number of a socket or lookup: four bits of a handle's representation say what is meant of it."""
 MAX_OWNERS = 32
 """Components of a program."""
+MAX_INSTANCES = 256
+"""Instances of them."""
 MAX_DATAGRAMS = 16
 """Datagrams that one call hands out or takes; WASI leaves it to the host."""

@@ -205,11 +205,11 @@ def region_of(document: Document, route: Route, on: Literal["key", "value"]) -> 
 
 
 def _upwards(path: str) -> Iterator[str]:
-    """An absolute path and the directories above it."""
-    while path != "/":
+    """An absolute path and the directories above it. Of any other path too there is an end."""
+    while path.strip("/"):
         yield path
         path = os.path.dirname(path)
-    yield path
+    yield "/"
 
 
 def _below(path: str, directory: str) -> bool:

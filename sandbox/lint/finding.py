@@ -54,7 +54,7 @@ class Fix:
     """What it does, as an imperative: ``remove the grant``."""
     edits: tuple[Edit, ...]
     safe: bool
-    """Whether no run that the policy allows today comes out otherwise."""
+    """Whether no run that the policy allows today comes out otherwise, and nothing is said for a person to say."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -9,7 +9,8 @@ import re
 from collections.abc import Iterable, Sequence
 
 from sandbox.lint.finding import Edit, Finding, Region
-from sandbox.source import Data, Document, Node, Route, parse
+from sandbox.lint.ignores import ignores
+from sandbox.source import Data, Document, Mark, Node, Route, parse
 
 EFFORT = 4 * 1024 * 1024
 """Characters that are read again to try edits of one text; there are no fixes beyond."""
@@ -93,7 +94,7 @@ def remove(document: Document, route: Route) -> Edits | None:
     """Remove a key or an item, with the lines that are its own.
 
     Where nothing would be left in the collection around it, that is removed as well, up to the component's ``grants``
-    or ``limits``, which become empty.
+    or ``limits``, which become empty. What a comment asks to be ignored is not removed: the comment would stay.
     """
     found, node = document.nearest(route)
     above, parent = document.nearest(route[:-1])
@@ -167,7 +168,7 @@ def _below(text: str, node: Node, line: str) -> _Piece:
 
 def _tried(document: Document, pieces: Sequence[_Piece], means: Data) -> Edits | None:
     """The edits, if the edited text says ``means``; none either where enough was tried with this text."""
-    if document.effort.spent > EFFORT:
+    if document.effort.spent > EFFORT or _moves_an_ignore(document, pieces):
         return None
     document.effort.spent += len(document.text)
     edits = tuple(Edit(start=a, end=b, text=text, region=_region(document, a, b)) for a, b, text in pieces)
@@ -175,6 +176,19 @@ def _tried(document: Document, pieces: Sequence[_Piece], means: Data) -> Edits |
     if not after.readable or after.faults or after.data != means:
         return None
     return edits
+
+
+def _moves_an_ignore(document: Document, pieces: Sequence[_Piece]) -> bool:
+    """Whether a comment that asks for findings on what is removed to be ignored would be about what comes next."""
+    for ignore in ignores(document):
+        if ignore.line == ignore.comment.line:
+            continue
+        start = document.offset(Mark(ignore.line, 1))
+        while document.text[start] == " ":
+            start += 1
+        if any(first <= start < end and not text for first, end, text in pieces):
+            return True
+    return False
 
 
 def _region(document: Document, start: int, end: int) -> Region:

@@ -96,17 +96,22 @@ def folders(paths: Sequence[str]) -> tuple[Folder, ...]:
 
     A lock is that of its whole directory: to lock one policy by itself would forget the others.
     """
-    named = find_policies(paths).files
+    named = [path for path in find_policies(paths).files if not os.path.isdir(path)]
     beside = [os.path.dirname(path) or os.curdir for path in paths if not os.path.isdir(path)]
     below = {folder: find_policies((folder,)).files for folder in dict.fromkeys(beside)}
     found: dict[str, dict[str, str]] = {}
-    for path in (*named, *(p for folder, files in below.items() for p in files if _parent(p) == _normal(folder))):
+    for path in (*named, *(p for folder, files in below.items() for p in files if _at(p, folder))):
         # One file may be named in several ways.
         found.setdefault(policy_directory(path), {}).setdefault(os.path.basename(path), path)
     return tuple(
         Folder(name=_parent(next(iter(files.values()))), files=tuple(path for _, path in sorted(files.items())))
         for files in found.values()
     )
+
+
+def _at(path: str, folder: str) -> bool:
+    """Whether a file is in a folder itself."""
+    return _parent(path) == _normal(folder) and not os.path.isdir(path)
 
 
 def _parent(path: str) -> str:

@@ -31,7 +31,7 @@ def find_policies(paths: Sequence[str]) -> Found:
     """The policies among ``paths``: files as they are named, and below folders the YAML files that are policies.
 
     Hidden folders, ``node_modules`` and symbolic links to folders are not entered. Raises nothing: a file that cannot
-    be read is for its reader to complain about.
+    be read, or a folder that cannot be listed, is for its reader to complain about.
     """
     files: dict[str, None] = {}
     skipped: dict[str, None] = {}
@@ -45,15 +45,38 @@ def find_policies(paths: Sequence[str]) -> Found:
 
 
 def _yaml_files(folder: str) -> Iterator[str]:
+    """The YAML files below a folder, those of each folder before those of the folders in it, all by name.
+
+    A folder that cannot be listed is among them: nobody knows what it holds.
+    """
     left = MAX_FILES
-    for directory, below, names in os.walk(folder):
-        below[:] = sorted(name for name in below if not name.startswith(".") and name not in _LEFT_OUT)
-        for name in sorted(names):
-            if name.endswith(_ENDINGS):
+    folders = [folder]
+    while folders:
+        directory = folders.pop()
+        try:
+            with os.scandir(directory) as listing:
+                entries = sorted(listing, key=lambda entry: entry.name)
+        except OSError:
+            yield os.path.normpath(directory)
+            continue
+        below = []
+        for entry in entries:
+            if _is_directory(entry):
+                if not (entry.name.startswith(".") or entry.name in _LEFT_OUT or entry.is_symlink()):
+                    below.append(entry.path)
+            elif entry.name.endswith(_ENDINGS):
                 left -= 1
                 if left < 0:
                     return
-                yield os.path.normpath(os.path.join(directory, name))
+                yield os.path.normpath(entry.path)
+        folders += reversed(below)
+
+
+def _is_directory(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a loop of links, say
+        return False
 
 
 def _may_be_policy(path: str) -> bool:

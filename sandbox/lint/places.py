@@ -26,7 +26,9 @@ class Places:
         self._inside: dict[str, list[str]] = {}
         for path in paths:
             for above in [*_ancestors(path)][1:]:
-                self._inside.setdefault(above, []).append(path)
+                # Where a home directory is, its path does not say.
+                if above != "/" or path.startswith("/"):
+                    self._inside.setdefault(above, []).append(path)
 
     def holding(self, path: str, home: str) -> str | None:
         """The place that an absolute path is or lies in. ``home`` is the user's own home directory."""

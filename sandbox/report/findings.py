@@ -128,11 +128,15 @@ def plain(text: str) -> str:
     return _COMMAND.sub(r"#\\x23", escape(text))
 
 
+def lead(file: str) -> str:
+    """The name of a file, fit to begin a line."""
+    # A runner takes a line that begins with two colons for a command.
+    return ("./" if file.lstrip().startswith("::") else "") + plain(file)
+
+
 def place(file: str, region: Region) -> str:
     """``policies/report.yaml:14:17``, fit to begin a line."""
-    # A runner takes a line that begins with two colons for a command.
-    lead = "./" if file.lstrip().startswith("::") else ""
-    return f"{lead}{plain(file)}:{region.line}:{region.column}"
+    return f"{lead(file)}:{region.line}:{region.column}"
 
 
 def sentence(message: str) -> str:

@@ -8,7 +8,7 @@ from dataclasses import asdict
 
 from sandbox.lint.lock import Locked
 from sandbox.lint.locking import Account, Entry
-from sandbox.report.findings import plain, sentence
+from sandbox.report.findings import lead, sentence
 from sandbox.report.findings_json import document
 
 VERSION = 1
@@ -23,18 +23,14 @@ def locks_text(accounts: Sequence[Account]) -> str:
 
     Why a directory could not be judged is not among them.
     """
-    return "".join(f"{_place(account)}: {sentence(line)}\n" for account in accounts for line in _lines(account))
+    return "".join(
+        f"{lead(account.survey.lock)}: {sentence(line)}\n" for account in accounts for line in _lines(account)
+    )
 
 
 def locks_json(accounts: Sequence[Account]) -> str:
     """Everything, as one JSON document; its newline included."""
     return document({"version": VERSION, "directories": [_directory(account) for account in accounts]})
-
-
-def _place(account: Account) -> str:
-    # A runner of continuous integration takes a line that begins with two colons for a command.
-    lead = "./" if account.survey.lock.lstrip().startswith("::") else ""
-    return lead + plain(account.survey.lock)
 
 
 def _lines(account: Account) -> Iterator[str]:

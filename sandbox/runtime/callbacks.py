@@ -54,23 +54,25 @@ class Callbacks:
         self.configuration: tuple[int, int, str] = (0, 0, "")
         self.seeds: list[int] = []
         self.lists: list[tuple[str, str]] = []
-        self.unread: dict[int, list[Any]] = {}
-        """Standard inputs of components of a program that nothing was read from yet, with the sites that gave them."""
-        self.closed_inputs: list[bool] = []
-        """Whether the standard input of each instance is not granted."""
+        self.unused: dict[int, list[Any]] = {}
+        """Standard streams of a program's instances that are not granted and were not used yet, with the sites that
+        give them. Those of the component that is run are Wasmtime's, and watched by the supervisor."""
         self.status: int | None = None
+        self.left: int | None = None
+        """The instance that ended the program with ``status``."""
         self.trap: str | None = None
+        self.trapped: int | None = None
+        """The instance that the guard made trap, for the reason ``trap``."""
         self.notes: dict[tuple[int, str], str] = {}
 
     def start(self, job: dict[str, Any], sites: list[list[Any]], directories: list[int], outputs: list[int]) -> None:
         """``outputs`` are the ends of the standard output and error of each component of a program but the first."""
         self.sites, self.preopens, self.directories = sites, job["preopens"], directories
         self.routers = {}
-        self.unread = {}
+        self.unused = {}
         self.configuration = (job["handles"], job["disk"], job["flags"])
         self.seeds = job["seeds"]
         self.lists = [(_words(own["arguments"]), _words(own["environment"])) for own in job["members"]]
-        self.closed_inputs = [not job["members"][owner]["stdin"] for owner in job["owners"]]
         if job["network"] is not None:
             from sandbox.broker.sockets import Sockets
             from sandbox.runtime.memory import GuardMemory
@@ -79,10 +81,10 @@ class Callbacks:
                 self.memory = GuardMemory()
             self.memory.forget()
             self.network = Sockets(self.channel, job["network"], sites)
-            self._standard_streams(job["owners"], outputs)
+            self._standard_streams(job, outputs)
         for owner in {ord(flags) >> OWNER for flags in job["flags"] if ord(flags) & ROUTED}:
             self._router(owner)  # now: a guest may leave no descriptor for what this imports
-        self.status = self.trap = None
+        self.status = self.left = self.trap = self.trapped = None
         self.notes.clear()
 
     def denied(self, _: object, site: int, reason: int, grant: int, base: str, path: str) -> None:
@@ -100,15 +102,18 @@ class Callbacks:
         if capability == "http.request" and function == "handle":
             text, raw = self._request(raw).encode("utf-8", "replace").decode("latin-1"), ""
         if capability == "random.secure":
-            self.trap = "secure random numbers are not granted"
+            self._make_trap(site, "secure random numbers are not granted")
         elif function == "get-directories":
-            self.trap = "the granted directories were asked for again, beyond the bound on open handles"
+            self._make_trap(site, "the granted directories were asked for again, beyond the bound on open handles")
         self.channel.send("refused", time.time(), self.sites[site], text, raw)
 
     def barred(self, _: object, site: int) -> None:
         interface, function = self.sites[site][:2]
-        self.trap = f"the policy does not allow this call of {function} of {interface}"
+        self._make_trap(site, f"the policy does not allow this call of {function} of {interface}")
         self.channel.send("refused", time.time(), self.sites[site], "", "")
+
+    def _make_trap(self, site: int, reason: str) -> None:
+        self.trap, self.trapped = reason, self.sites[site][4]
 
     def note(self, _: object, site: int, number: int, case: int, text: str) -> None:
         what = self.sites[site][2].removeprefix("note.")
@@ -178,10 +183,10 @@ class Callbacks:
             self.routers[owner] = own[0], router
         return self.routers[owner]
 
-    def _standard_streams(self, owners: list[int], outputs: list[int]) -> None:
-        """Open the standard streams of each component but the first, whose own are Wasmtime's.
+    def _standard_streams(self, job: dict[str, Any], outputs: list[int]) -> None:
+        """Open the standard streams of each instance but that of the first component, whose own are Wasmtime's.
 
-        ``owners`` gives the component of each instance.
+        Instances of one component write to the same output.
         """
         if not outputs:
             return
@@ -191,20 +196,17 @@ class Callbacks:
         from sandbox.guard.streams import STANDARD
         from sandbox.guard.streams import standard_stream as numbered
 
-        ends = {}
-        for at, descriptor in enumerate(outputs):
-            owner, which = 1 + at // 2, 1 + at % 2
-            ends[numbered(owner, which)] = socket.socket(fileno=os.dup(descriptor))
+        ends: dict[tuple[int, int], socket.socket] = {}
         for row in self.sites:
-            if row[2].startswith("stdio.") and row[1] in STANDARD:
-                which = STANDARD.index(row[1])
-                number = numbered(owners[row[4]], which)
-                if number not in self.network.tcp:
-                    self.network.keep(standard_stream(number, row, ends.pop(number, None)))
-                if which == 0:
-                    self.unread[number] = row
-        for end in ends.values():
-            end.close()
+            if not row[2].startswith("stdio.") or row[1] not in STANDARD:
+                continue
+            owner, which = job["owners"][row[4]], STANDARD.index(row[1])
+            if which and (owner, which) not in ends:
+                ends[owner, which] = socket.socket(fileno=os.dup(outputs[2 * (owner - 1) + which - 1]))
+            number = numbered(row[4], which)
+            self.network.keep(standard_stream(number, row, ends.get((owner, which))))
+            if not job["members"][owner]["streams"][which]:
+                self.unused[number] = row
 
     def config(self, _: object) -> tuple[int, int, str]:
         return self.configuration
@@ -217,7 +219,9 @@ class Callbacks:
         return self.lists[what >> 1][what & 1]
 
     def exit(self, _: object, status: int) -> None:
-        self.status = status & 0xFF
+        """``status`` has eight bits; above them is the site that asks for it and one more, where it is known."""
+        self.status, site = status & 0xFF, (status >> 8) - 1
+        self.left = self.sites[site][4] if site >= 0 else None
 
     def end(self) -> None:
         """The run is over: close what is the guest's and was not handed to Wasmtime."""
@@ -237,24 +241,30 @@ class Callbacks:
         return int(self.memory.locate(offset))
 
     def receive(self, _: object, stream: int, place: int) -> int:
-        self._first_read(stream & WORD)
+        if self.unused:
+            self._first_use(stream & WORD)
         status, size = self.network.receive_into(stream & WORD, stream >> 32, self._place(place))
         return status << 32 | size
 
     def receive_text(self, _: object, stream: int, length: int) -> tuple[int, str]:
-        self._first_read(stream & WORD)
+        if self.unused:
+            self._first_use(stream & WORD)
         return self.network.receive(stream & WORD, length, stream >> 32)
 
-    def _first_read(self, number: int) -> None:
-        """Tell of the first use of a standard input that is not granted."""
-        row = self.unread.pop(number, None) if self.unread else None
-        if row is not None and self.closed_inputs[row[4]]:
+    def _first_use(self, number: int) -> None:
+        """Tell of the first use of a standard stream that is not granted."""
+        row = self.unused.pop(number, None)
+        if row is not None:
             self.channel.send("refused", time.time(), row, "", "")
 
     def send(self, _: object, stream: int, place: int) -> int:
+        if self.unused and place & WORD:
+            self._first_use(stream & WORD)
         return self.network.send_from(stream & WORD, stream >> 32, self._place(place))
 
     def send_text(self, _: object, stream: int, data: str) -> int:
+        if self.unused and data:
+            self._first_use(stream & WORD)
         return self.network.send(stream & WORD, stream >> 32, data)
 
     def room(self, _: object, number: int) -> int:

@@ -8,11 +8,14 @@ import socket
 import sys
 from typing import Any
 
+from sandbox.guard.wire import MAX_OWNERS
 from sandbox.runtime.process import INLINE, JOB, PACKET
 
 REPLY = 1 << 16
 """Bytes of the largest answer to a request."""
 CONTROL = socket.CMSG_SPACE(4)
+PASSED = 5 + 2 * MAX_OWNERS
+"""Descriptors that come with a job at most: itself, standard streams, an answer, and two outputs of each component."""
 
 
 ENCODE, DECODE = json.JSONEncoder(separators=(",", ":")).encode, json.JSONDecoder().decode
@@ -40,7 +43,7 @@ class Channel:
         """
         while True:
             try:
-                data, descriptors, _, _ = socket.recv_fds(self.end, PACKET, 8)
+                data, descriptors, _, _ = socket.recv_fds(self.end, PACKET, PASSED)
             except ConnectionResetError:
                 return None
             if data.startswith(INLINE):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sandbox.runtime.callbacks import MAX_TEXT, Callbacks, UnfitError
@@ -11,7 +13,7 @@ from sandbox.runtime.endings import Ended, fault, usage, write_answer
 from sandbox.runtime.engines import Engines, Settings
 
 if TYPE_CHECKING:
-    from wasmtime import Store
+    from wasmtime import Store, Trap, WasmtimeError
     from wasmtime import component as wasm
 
     from sandbox.guard.program import Part
@@ -19,10 +21,12 @@ if TYPE_CHECKING:
 
 
 class Guarded(NamedTuple):
-    """A compiled component behind its guard, and the sites that its guard speaks of."""
+    """A compiled component behind its guard, or several, and the sites that the guard speaks of."""
 
     code: wasm.Component
     sites: list[list[Any]]
+    places: list[list[int]]
+    """Where each component began and ended in what was compiled."""
 
 
 class Components:
@@ -58,11 +62,11 @@ class Components:
         try:
             with open(f"{base}.sites", "rb") as file:
                 data = json.loads(file.read())
-            sites, size = data["sites"], data["size"]
-            if os.stat(f"{base}.cwasm").st_size != size or not _are_sites(sites):
+            sites, places, size = data["sites"], data["places"], data["size"]
+            if os.stat(f"{base}.cwasm").st_size != size or not _are_sites(sites) or not _are_places(places, job):
                 return None
             engine = self.engines.engine(Settings.of_job(job))
-            return Guarded(wasm.Component.deserialize_file(engine, f"{base}.cwasm"), sites)
+            return Guarded(wasm.Component.deserialize_file(engine, f"{base}.cwasm"), sites, places)
         except (OSError, ValueError, KeyError, TypeError, WasmtimeError):
             return None
 
@@ -87,13 +91,13 @@ class Components:
             raise UnfitError(f"{error}"[:MAX_TEXT]) from None
         except WasmtimeError as error:
             raise UnfitError(f"Wasmtime refuses the component: {fault(str(error))}") from None
-        sites = [s.to_data() for s in guarded.sites]
+        sites, places = [s.to_data() for s in guarded.sites], [list(place) for place in guarded.places]
         cache, compiled = Cache(job["cache"]), component.serialize()
         # The sites come last: they say how large the other file is once it is whole.
         if cache.write_bytes(f"{job['key']}.cwasm", compiled):
-            cache.write(f"{job['key']}.sites", {"size": len(compiled), "sites": sites})
+            cache.write(f"{job['key']}.sites", {"size": len(compiled), "sites": sites, "places": places})
             cache.prune()
-        return Guarded(component, sites)
+        return Guarded(component, sites, places)
 
     def prepare(self, settings: Settings) -> None:
         """Make what a run needs and its guest is not charged with."""
@@ -111,6 +115,36 @@ class Components:
             return {"how": "refused", "reason": f"its {job['run']} has no function run: func() -> result"}
         result = run(store)
         return {"how": "exited", "status": int(getattr(result, "tag", "ok") != "ok")}
+
+    def where(self, loaded: Guarded, error: WasmtimeError | Trap) -> tuple[int, bool] | None:
+        """The innermost component in the trace of a trap; and whether the trap was in it, or in a call that it made.
+
+        By the places of code, not by names, which a component chooses. What Wasmtime puts between components has
+        places of its own, and no name; so a module without one cannot be told from that.
+        """
+        for depth, (named, offset) in enumerate(_trace(error)):
+            for number, (start, end) in enumerate(loaded.places):
+                if named and start <= offset < end:
+                    return number, depth == 0
+        return None
+
+
+def _trace(error: WasmtimeError | Trap) -> Iterator[tuple[bool, int]]:
+    """Of each call that had not returned, the innermost first: whether its module has a name, and where its code is in
+    what was compiled."""
+    from wasmtime import WasmtimeError
+    from wasmtime import _ffi as ffi
+
+    if not isinstance(error, WasmtimeError) or getattr(error, "_Managed__ptr", None) is None:
+        return
+    frames = ffi.wasm_frame_vec_t()
+    ffi.wasmtime_error_wasm_trace(error.ptr(), ctypes.byref(frames))
+    try:
+        for number in range(frames.size):
+            frame = frames.data[number]
+            yield bool(ffi.wasmtime_frame_module_name(frame)), int(ffi.wasm_frame_module_offset(frame))
+    finally:
+        ffi.wasm_frame_vec_delete(ctypes.byref(frames))
 
 
 def _shape(data: dict[str, Any]) -> Shape:
@@ -175,4 +209,13 @@ def _are_sites(data: object) -> bool:
     """Whether ``data`` is what ``Site.to_data`` gives, for each site of a guard."""
     return isinstance(data, list) and all(
         isinstance(row, list) and [type(x) for x in row] == [str, str, str, bool, int] for row in data
+    )
+
+
+def _are_places(data: object, job: dict[str, Any]) -> bool:
+    """Whether ``data`` is where the bytes of each of the job's components are."""
+    return (
+        isinstance(data, list)
+        and len(data) == len(job["members"])
+        and all(isinstance(place, list) and [type(x) for x in place] == [int, int] for place in data)
     )

@@ -116,8 +116,8 @@ class Explainer:
             return self._refused(site, time, message[3], message[4])
         return self._path(site, time, message)
 
-    def stream(self, name: str, time: float | None = None, member: int = 0) -> Happening:  # noqa: ARG002
-        """The first use of a standard stream that the policy does not grant; ``member``: of which component."""
+    def stream(self, name: str, time: float | None = None) -> Happening:
+        """The first use of a standard stream that the policy does not grant: of the component that is run."""
         if self.plan.kind == "module":
             function = "fd_read" if name == "stdin" else "fd_write"
             return self._ungranted(Site(MODULE, function, f"stdio.{name}"), time)
@@ -180,7 +180,7 @@ class Explainer:
             resource = f"{resource} -> {message[7]}"
         match reason:
             case Reason.UNGRANTED:
-                return self._ungranted_path(site, time, resource, path, writes)
+                return self._ungranted_path(site, time, resource, path, writes, preopen)
             case Reason.HANDLES:
                 return self._bound(site, time, "handles", resource, resolved)
             case Reason.OUT_OF_FILES:
@@ -200,19 +200,30 @@ class Explainer:
             case _:
                 why, key, grant = FIXED[reason], "", None
         route = f"{preopen.route}.{key}" if key else preopen.route
+        if not self._owns(preopen):
+            grant = None  # what it would need is its giver's
         return self._happening(
             site, time, why, self.program.line(route), resource=resource, resolved=resolved, grant=grant
         )
 
-    def _ungranted_path(self, site: Site, time: float, resource: str, path: str, writes: bool) -> Happening:
-        """What was asked for below the root, which is not granted."""
-        whole = os.path.normpath("/" + _text(path).strip("/"))
-        around = [p.guest for p in self.plan.preopens if not p.decoy and _below(whole, p.guest)]
-        reason, grant = "no granted directory covers this path", _directory_grant(path, writes)
+    def _owns(self, preopen: Preopen) -> bool:
+        """Whether a directory is granted to this component, and not to one that handed it over."""
+        return _grantee(preopen) == self.root
+
+    def _ungranted_path(
+        self, site: Site, time: float, resource: str, path: str, writes: bool, root: Preopen
+    ) -> Happening:
+        """What was asked for below ``root``, which is not granted."""
+        whole, giver = os.path.normpath("/" + _text(path).strip("/")), _grantee(root)
+        own = [p for p in self.program.preopens if _grantee(p) == giver and not p.decoy]
+        around = [p.guest for p in own if _below(whole, p.guest)]
+        line = self.program.line(f"{giver}.grants.filesystem")
         if around:
             reason = f"asked for below the root, which is not granted; {max(around, key=len)} is, by that name alone"
-            return self._happening(site, time, reason, self._grants_line("filesystem"), resource=resource)
-        return self._happening(site, time, reason, self._grants_line("filesystem"), resource=resource, grant=grant)
+            return self._happening(site, time, reason, line, resource=resource)
+        grant = _directory_grant(path, writes) if self._owns(root) else None
+        reason = "no granted directory covers this path"
+        return self._happening(site, time, reason, line, resource=resource, grant=grant)
 
     def _native(self, preopen: Preopen, base: str, path: str, writes: bool) -> tuple[Preopen, str, str, str | None]:
         """What Wasmtime or the host refused: the grant that decides, the reason, the key, and what would grant it."""
@@ -315,8 +326,13 @@ class ProgramExplainer(Explainer):
     def happening(self, message: Sequence[Any]) -> Happening:
         return self.each[site_from_data(message[2]).instance].happening(message)
 
-    def stream(self, name: str, time: float | None = None, member: int = 0) -> Happening:
-        return self.each[self.members.index(member)].stream(name, time)
+    def stream(self, name: str, time: float | None = None) -> Happening:
+        return self.each[-1].stream(name, time)
+
+
+def _grantee(preopen: Preopen) -> str:
+    """Where the policy speaks of the component that a directory is granted to."""
+    return preopen.route.partition(".grants")[0]
 
 
 def _text(latin: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from sandbox.audit.events import Event
 
@@ -43,13 +43,22 @@ class Usage:
     """Bytes written to standard output and error."""
 
 
+class Captured(NamedTuple):
+    """What a component wrote to a stream for which the policy says ``capture``."""
+
+    component: str
+    stream: Literal["stdout", "stderr"]
+    data: bytes
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Outcome:
     how: How
     exit_status: int
     """The guest's own, 0 to 255, if ``how`` is ``exited``; else one of ``Status``."""
     reason: str | None = None
-    """Why it ended, where it did not end by itself. May hold what the guest wrote: hostile text."""
+    """Why it ended, where it did not end by itself, or where another component than the one that was run ended it. May
+    hold what the guest wrote: hostile text."""
     bound: str | None = None
     """The limit that ended the run: ``limits.memory``, ``limits.deadline`` ..."""
     bounds: tuple[str, ...] = ()
@@ -57,8 +66,11 @@ class Outcome:
     value: str | None = None
     """The result of a call, in WAVE."""
     stdout: bytes | None = None
-    """What was captured; ``None`` where the policy does not say ``capture``."""
+    """What was captured; ``None`` where the policy does not say ``capture``. Of a program, that of the component that
+    was run."""
     stderr: bytes | None = None
+    captured: tuple[Captured, ...] = ()
+    """What was captured of each component of a program, the one that was run first."""
     usage: Usage
     events: tuple[Event, ...]
     run: str

@@ -7,6 +7,7 @@ import os
 import select
 import socket
 import stat
+from typing import Literal, TypeAlias
 
 from sandbox.plan import StreamPlan
 from sandbox.runtime.process import write_all
@@ -17,6 +18,7 @@ CHUNK = 1 << 16
 PENDING = 1 << 18
 """Bytes of output held for a slow reader before the guest has to wait."""
 F_SETPIPE_SZ = 1031
+Name: TypeAlias = Literal["stdout", "stderr"]
 
 
 def open_input(stream: StreamPlan, given: bytes | None) -> int:
@@ -45,7 +47,7 @@ def _open_file(path: str, flags: int) -> int:
 class Output:
     """One output stream on its way from the guest, through a pipe, to where the policy sends it."""
 
-    def __init__(self, name: str, stream: StreamPlan, descriptor: int, member: int = 0) -> None:
+    def __init__(self, name: Name, stream: StreamPlan, descriptor: int, member: int = 0) -> None:
         """``descriptor`` is this process's own stream, for ``inherit``; ``member`` is the number of the component whose
         stream it is in its program. Raises ``OSError``.
         """

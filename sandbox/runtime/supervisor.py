@@ -22,14 +22,14 @@ from sandbox.audit.events import Happening
 from sandbox.audit.trail import Trail
 from sandbox.guard.sites import site_from_data
 from sandbox.guard.state import DECOY, HARD_LINKS, OWNER, ROUTED
-from sandbox.plan import Plan
+from sandbox.plan import Plan, StreamPlan
 from sandbox.policy.model import Sockets
 from sandbox.runtime.cache import Cache
 from sandbox.runtime.denials import explainer_of
 from sandbox.runtime.engine import compiled_key, settings_of, shape_of, shapes_of, shims_key
-from sandbox.runtime.outcome import How, Outcome, Status, Usage
+from sandbox.runtime.outcome import Captured, How, Outcome, Status, Usage
 from sandbox.runtime.process import WorkerProcess, written
-from sandbox.runtime.stdio import PENDING, Output, open_input
+from sandbox.runtime.stdio import PENDING, Name, Output, open_input
 
 if TYPE_CHECKING:
     from sandbox.broker.network import Broker
@@ -108,6 +108,9 @@ def _check_report(report: Any) -> None:
         "status": lambda x: type(x) is int and 0 <= x <= 255,
         "reason": lambda x: x is None or isinstance(x, str),
         "bound": lambda x: x in ("memory", "fuel"),
+        "instance": lambda x: x is None or (type(x) is int and x >= 0),
+        "member": lambda x: x is None or (type(x) is int and x >= 0),
+        "inside": lambda x: type(x) is bool,
         "processor": lambda x: isinstance(x, (int, float)) and x >= 0,
         "memory": lambda x: type(x) is int and x >= 0,
         "fuel": lambda x: x is None or type(x) is int,
@@ -150,7 +153,7 @@ def _member(plan: Plan, shape: Shape) -> dict[str, Any]:
         "shape": shape.to_data(),
         "arguments": plan.arguments or [],
         "environment": [text for pair in plan.environment or () for text in pair],
-        "stdin": plan.stdin.granted,
+        "streams": [plan.stdin.granted, plan.stdout.granted, plan.stderr.granted],
     }
 
 
@@ -170,7 +173,7 @@ class Supervisor:
         self.phase: Literal["starting", "compiling", "running"] = "starting"
         self.reusable = False
         self.concluded = False
-        self.told: set[tuple[int, str]] = set()
+        self.told: set[str] = set()
         self.stdin: int | None = None
         self.answer: int | None = None
         self.brokers: dict[int, Broker] = {}
@@ -358,7 +361,11 @@ class Supervisor:
         plan = self.plan
         self.stdin = open_input(plan.stdin, self.request.stdin)
         for number, member in enumerate(plan.members):
-            for name, stream, descriptor in (("stdout", member.stdout, 1), ("stderr", member.stderr, 2)):
+            streams: tuple[tuple[Name, StreamPlan, int], ...] = (
+                ("stdout", member.stdout, 1),
+                ("stderr", member.stderr, 2),
+            )
+            for name, stream, descriptor in streams:
                 self.outputs.append(Output(name, stream, descriptor, number))
         return [self.stdin, *(output.write_end for output in self.outputs if not output.member)]
 
@@ -397,16 +404,18 @@ class Supervisor:
         for output in self.outputs:
             if output.readable(ready):
                 within = output.read(self.plan.limits.output - sum(o.count for o in self.outputs))
-                used = output.member, output.name
-                if output.used and not output.granted and used not in self.told:
-                    self.told.add(used)
-                    self.trail.record(self.explainer.stream(output.name, time.time(), output.member))
+                # Of the streams of a program's other components the worker tells: it knows which instance used one.
+                if output.used and not output.granted and not output.member and output.name not in self.told:
+                    self.told.add(output.name)
+                    self.trail.record(self.explainer.stream(output.name, time.time()))
                 if not within:
                     for other in self.outputs:
                         other.stop()
                     return self._limit("output", f"more than {self.plan.limits.output:,} bytes of output")
             if output.writable(ready):
                 output.write()
+                # Others may write to the same place, which has room for one of them.
+                ready = {d: event for d, event in ready.items() if d != output.target}
         return None
 
     def _serve(self, ready: dict[int, int]) -> End | None:
@@ -483,9 +492,10 @@ class Supervisor:
         if len(self.brokers) == 1:
             self.brokers[0].request(when, site, number, op, args)
             return
-        # Who was handed a socket by another component can do with it what that one may.
+        # Who was handed a socket by another component can do with it what that one may; so with whom it accepts.
         thing = args["object"]
-        broker = self.homes.get(thing) or self.brokers[self.explainer.member_of(site)]
+        home = self.homes.get(thing) or self.homes.get(args.get("listener"))
+        broker = home or self.brokers[self.explainer.member_of(site)]
         broker.request(when, site, number, op, args)
         if broker.holds(thing):
             self.homes[thing] = broker
@@ -500,9 +510,26 @@ class Supervisor:
         elif how == "trapped" and self._memory_is_full(report):
             end = self._limit("memory", f"the component trapped with its memory used up ({reason})")
         else:
-            end = End("failed" if how == "usage" else how, reason)
+            end = End("failed" if how == "usage" else how, self._blamed(report))
         end.report = report
         return end
+
+    def _blamed(self, report: dict[str, Any]) -> str | None:
+        """Why a run ended, and of which component of a program that came, as far as it is known."""
+        reason: str | None = report.get("reason")
+        program, member = self.plan.program, report.get("member")
+        if program is None:
+            return reason
+        instance = None if report.get("instance") is None else program.instances[report["instance"]]
+        if report["how"] == "exited":
+            other = instance is not None and instance is not program.instances[-1]
+            return f"{instance.name} ended the program" if instance is not None and other else None
+        if instance is not None:
+            return f"in {instance.name}: {reason}"
+        if member is not None:
+            place = "in" if report.get("inside") else "in a call of"
+            return f"{place} {self.plan.members[member].component}: {reason}"
+        return reason
 
     def _memory_is_full(self, report: dict[str, Any]) -> bool:
         """Whether a trap is what a program does that was refused memory: all but a sixteenth of it is in use."""
@@ -642,7 +669,12 @@ class Supervisor:
         reason = ": ".join(part for part in (ending, end.reason) if part)
         self.concluded = True
         events = self.trail.close(self._ended(reason, status))
-        captured = {o.name: bytes(o.captured) for o in self.outputs if o.mode == "capture" and not o.member}
+        captured = tuple(
+            Captured(self.plan.members[o.member].component, o.name, bytes(o.captured))
+            for o in self.outputs
+            if o.mode == "capture"
+        )
+        own = {name: data for component, name, data in captured if component == self.plan.component}
         return Outcome(
             how=end.how,
             exit_status=status,
@@ -650,8 +682,9 @@ class Supervisor:
             bound=end.bound,
             bounds=tuple(sorted(self.explainer.bounds)),
             value=value,
-            stdout=captured.get("stdout"),
-            stderr=captured.get("stderr"),
+            stdout=own.get("stdout"),
+            stderr=own.get("stderr"),
+            captured=captured,
             usage=Usage(
                 seconds=time.monotonic() - self.request.started,
                 processor_seconds=report.get("processor"),

@@ -25,7 +25,7 @@ from sandbox.runtime.engines import Engines, Settings
 from sandbox.runtime.threads import Threads
 
 if TYPE_CHECKING:
-    from wasmtime import Store
+    from wasmtime import Store, Trap, WasmtimeError
 
 
 MEBIBYTE = 1 << 20
@@ -66,6 +66,9 @@ class Kind(Protocol):
 
     def call(self, job: dict[str, Any], store: Store, instance: Any, answer: int) -> Ended:
         """Run the command or call a function, whose result is written to the descriptor ``answer``. Raises likewise."""
+
+    def where(self, loaded: Any, error: WasmtimeError | Trap) -> tuple[int, bool] | None:
+        """The number of the component in which a trap was, or in a call of which, where that is known."""
 
 
 class Worker:
@@ -218,7 +221,7 @@ class Worker:
             return {"how": "refused", "reason": str(error)}
         except (WasmtimeError, Trap) as error:
             if self.callbacks.status is not None:
-                return {"how": "exited", "status": self.callbacks.status}
+                return {"how": "exited", "status": self.callbacks.status, "instance": self.callbacks.left}
             text = str(error)
             reason = cause(text)  # the rest of the text holds names that the guest chose
             if memory_ran_out(reason):
@@ -227,7 +230,10 @@ class Worker:
                 return {"how": "limit", "bound": "fuel", "reason": "the fuel that the policy grants is used up"}
             if not started and "wasm backtrace" not in text and "wasm trap" not in reason:
                 return {"how": "refused", "reason": reason}
-            return {"how": "trapped", "reason": self.callbacks.trap or reason}
+            if self.callbacks.trap is not None:
+                return {"how": "trapped", "reason": self.callbacks.trap, "instance": self.callbacks.trapped}
+            member, inside = kind.where(loaded, error) or (None, False)
+            return {"how": "trapped", "reason": reason, "member": member, "inside": inside}
 
 
 def _streams(config: Any, job: dict[str, Any], streams: list[int]) -> None:
@@ -299,6 +305,9 @@ def serve(descriptor: int, watch: bool = False) -> None:
     ``watch``: also end in the middle of a job when that happens; a worker that was forked has the kernel see to it.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the supervisor decides what an interrupt means
+    signal.signal(
+        signal.SIGPIPE, signal.SIG_IGN
+    )  # a peer that is gone is the guest's to hear of; a fork may have it so
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     os.environ.clear()
     os.environ["TOKIO_WORKER_THREADS"] = "1"  # Wasmtime's own threads: their stacks count against the run's memory

@@ -63,8 +63,8 @@ class World:
         self.events: list[Happening] = []
         self.answers: list[tuple[int, Answer]] = []
         self.handed: dict[int, socket.socket] = {}
-        more = {} if look_up is None else {"look_up": look_up}
-        self.broker = Broker(plan(sockets, limits), self.events.append, self.reply, **more)
+        more = () if look_up is None else (look_up,)
+        self.broker = Broker(plan(sockets, limits), self.events.append, self.reply, *more)
         self.number = 0
 
     def reply(self, number: int, result: Answer, descriptors: list[int]) -> None:

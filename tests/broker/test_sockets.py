@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from sandbox.broker.kernel import bind_socket
-from sandbox.broker.objects import CODE, Answer
+from sandbox.broker.objects import CODE, Answer, standard_stream
 from sandbox.broker.sockets import Sockets
 from sandbox.broker.table import FOR_EVER, LINGER, MAX_DROPPED, STANDARD_STREAMS
 from sandbox.broker.tcp import CHUNK
@@ -1105,6 +1105,28 @@ def test_the_end_of_a_run_with_a_slow_peer(monkeypatch: pytest.MonkeyPatch) -> N
     peer.close()
 
 
+def test_a_standard_stream_is_whole_at_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was written to one arrives, however long its reader pauses: the supervisor, which ends a run in time."""
+    monkeypatch.setattr("sandbox.broker.table.LINGER", 0.1)
+    world = World()
+    mine, theirs = socket.socketpair()
+    world.sockets.keep(standard_stream(MAX_OBJECT, ROWS[0], mine))
+    total = fill(world, MAX_OBJECT)
+    got: list[int] = []
+
+    def read_late() -> None:
+        time.sleep(0.5)
+        while data := theirs.recv(65536):
+            got.append(len(data))
+
+    thread = threading.Thread(target=read_late)
+    thread.start()
+    world.sockets.close()
+    thread.join()
+    assert sum(got) == total
+    theirs.close()
+
+
 # The supervisor.
 
 
@@ -1217,6 +1239,7 @@ def test_peers_that_are_refused() -> None:
                 "address": "127.0.0.1",
                 "port": end.getsockname()[1],
                 "accepted": True,
+                "listener": listener,
             },
         )
         for number, end in ((2, first), (3, second))

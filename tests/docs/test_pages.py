@@ -487,10 +487,12 @@ def test_the_sample_module_is_the_component_s() -> None:
 def promises() -> tuple[list[list[str]], list[list[str]]]:
     """The promises of SECURITY.md: those to any guest; and the others.
 
-    Those are about granted sockets, which no module has, and about reviewing, which runs none.
+    Those are about granted sockets and programs of several components, which no module has, and about reviewing, which
+    runs none.
     """
     page = read("SECURITY.md")
-    others = [*rows(page, "### Granted sockets"), *rows(page, "### Reviewing policies")]
+    headings = ("### Granted sockets", "### Programs of several components", "### Reviewing policies")
+    others = [row for heading in headings for row in rows(page, heading)]
     return rows(page, "## What may be relied on"), others
 
 

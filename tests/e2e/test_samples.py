@@ -12,9 +12,10 @@ from typing import NamedTuple
 
 import pytest
 
+from sandbox import Sandbox
 from sandbox.audit.events import Event
 from sandbox.audit.read import lines_of, read_trail
-from tests.e2e.harness import Ran, snapshot
+from tests.e2e.harness import UNGRANTED, Ran, snapshot
 from tests.e2e.namespaces import DNSMASQ, Machine, needs_namespaces, serving
 from tests.e2e.network import Server, Told, http, told
 
@@ -28,16 +29,22 @@ LEFT_OUT = (
 
 @pytest.fixture
 def clone(tmp_path: Path) -> Path:
-    """The samples and their policies, as in a fresh clone: nothing in the output directory."""
+    """The samples and their policies, as in a fresh clone: nothing that was built on demand, or that a sample wrote."""
     shutil.copytree(ROOT / "policies", tmp_path / "policies")
     shutil.copytree(
         ROOT / "samples",
         tmp_path / "samples",
         ignore=lambda directory, names: [
-            n for n in names if Path(directory).name == "out" or n == "report-python.wasm"
+            n
+            for n in names
+            if n != ".gitkeep" and (Path(directory).name in WRITTEN or n.endswith("-python.wasm") or n == "__pycache__")
         ],
     )
     return tmp_path
+
+
+WRITTEN = ("out", "db", "outbox")
+"""Directories that samples write to."""
 
 
 def sandbox(clone: Path, *arguments: str) -> tuple[int, str, str]:
@@ -106,6 +113,159 @@ def test_miner(clone: Path) -> None:
         (9, "ended", "run", None, 0),
     ]
     assert sandbox(clone, "run", "--quiet", "--strict", "policies/miner.yaml")[0] == 119
+
+
+# Programs of several components
+
+
+PINS = "app: refused: no such user, or another PIN\n"
+
+
+def test_payments(clone: Path) -> None:
+    """A payment is a line in the books and a letter; a wrong PIN and an overdraft are neither."""
+    payments = clone / "samples" / "payments"
+    keys = snapshot(payments / "keys")
+
+    def app(*arguments: str) -> tuple[int, str, str]:
+        return sandbox(clone, "run", "--quiet", "policies/payments.yaml", "--", *arguments)
+
+    assert app("pay", "ann", "bob", "12.50", "4821") == (0, "receipt 1: ann paid bob 12.50, and has 87.50 left\n", "")
+    books, letters = (payments / "db" / "ledger.csv").read_text(), (payments / "outbox" / "letters.txt").read_text()
+    assert books == "number,cents,payer,payee\n1,1250,ann,bob\n"
+    assert letters == "To: bob\nSubject: Payment 1\n\nann paid you 12.50.\n\n"
+    assert app("pay", "ann", "bob", "12.50", "0000") == (1, "", PINS)
+    assert app("pay", "bob", "eve", "900", "1077") == (1, "", "app: only 112.50 is there\n")
+    assert app("balance", "bob", "1077") == (0, "bob has 112.50\n", "")
+    assert (payments / "db" / "ledger.csv").read_text() == books
+    assert (payments / "outbox" / "letters.txt").read_text() == letters
+    assert snapshot(payments / "keys") == keys
+
+
+class Step(NamedTuple):
+    """An event of a program, apart from when and in which run."""
+
+    name: str
+    component: str
+    path: str | None
+    digest: str | None
+    line: int | None
+    capability: str
+    interface: str | None
+    """Without its version."""
+    function: str | None
+    resource: str | None
+    reason: str
+    status: int | None = None
+
+
+def step(event: Event) -> Step:
+    return Step(
+        event.name,
+        event.component,
+        event.path,
+        event.component_digest,
+        event.policy_line,
+        event.capability,
+        event.interface and event.interface.partition("@")[0],
+        event.function,
+        event.resource,
+        event.reason,
+        event.exit_status,
+    )
+
+
+def pinned(policy: Path, component: str) -> str:
+    """The digest that a policy pins a component to."""
+    text = policy.read_text(encoding="utf-8").partition(f"\n  {component}:\n")[2]
+    return text.partition("digest: ")[2].partition("\n")[0]
+
+
+def line_of(policy: Path, text: str) -> int:
+    """The line of a policy that begins with ``text``, blanks left out."""
+    lines = [line.strip() for line in policy.read_text(encoding="utf-8").splitlines()]
+    (number,) = (n for n, line in enumerate(lines, 1) if line.startswith(text))
+    return number
+
+
+def test_payments_of_a_function_that_is_left_out(clone: Path) -> None:
+    """The policy lets app call one function of auth; another one ends the program, and is told at the line of that."""
+    policy, audit = clone / "policies" / "payments.yaml", clone / "trail.jsonl"
+    status, stdout, _ = sandbox(clone, "run", "--audit", str(audit), "policies/payments.yaml", "--", "users")
+    assert (status, stdout) == (122, "")
+    auth, digest = "bank:payments/auth", pinned(policy, "app")
+    why = "`only` allows validate-user of this interface of auth; the call trapped"
+    ended = f"the component trapped: in app: the policy does not allow this call of users of {auth}@1.0.0"
+    line = line_of(policy, '"bank:payments/auth": {component: auth, only: [validate-user]}')
+    assert [step(event) for event in trail(audit)] == [
+        Step("denied", "app", "app", digest, line, "imports", auth, "users", None, why),
+        Step("ended", "app", "app", digest, None, "run", None, None, None, ended, 122),
+    ]
+
+
+@pytest.mark.parametrize("name", ["supply-chain", "supply-chain-1.1"])
+def test_supply_chain(name: str, clone: Path) -> None:
+    """With the library as it was and with the one that mines, the same report comes out, and the same files."""
+    assert sandbox(clone, "run", "--quiet", f"policies/{name}.yaml") == (0, SUMMED_UP, LEFT_OUT)
+    out = clone / "samples" / "out"
+    written = {path.name: path.read_bytes() for path in out.iterdir() if path.name != ".gitkeep"}
+    for path in out.iterdir():
+        path.unlink()
+    assert sandbox(clone, "run", "policies/report.yaml") == (0, SUMMED_UP, LEFT_OUT)
+    assert written == {path.name: path.read_bytes() for path in out.iterdir()}
+
+
+def test_trail_of_the_supply_chain(clone: Path) -> None:
+    """Each attempt of the library is in the trail under its own name, path and digest; what it computes is bounded."""
+    path = captured(clone, "supply-chain-1.1.yaml", ("arguments: capture", "arguments: inherit"))
+    with Sandbox(path, cache=clone / "cache") as library:
+        first, outcome = library.run(), library.run()
+    assert (outcome.how, outcome.exit_status) == ("exited", 0)
+    assert (outcome.stdout, outcome.stderr) == (SUMMED_UP.encode(), LEFT_OUT.encode())
+    assert outcome.captured == (("report", "stdout", SUMMED_UP.encode()), ("report", "stderr", LEFT_OUT.encode()))
+    usage = outcome.usage
+    assert usage.memory is not None
+    assert usage.memory <= 64 << 20
+    assert usage.seconds <= 10
+    digest, line = pinned(path, "fastfmt"), line_of(path, "grants: {}")
+    assert digest != pinned(path, "report")
+
+    def tried(capability: str, interface: str, function: str, resource: str | None, reason: str) -> Step:
+        return Step(
+            "denied", "fastfmt", "report>fastfmt", digest, line, capability, interface, function, resource, reason
+        )
+
+    files = ["/root/.ssh/id_rsa", "/root/.ssh/id_ed25519", "/home/user/.ssh/id_rsa", "/home/user/.ssh/id_ed25519"]
+    assert [step(event) for event in outcome.events] == [
+        tried(
+            "environment",
+            "wasi:cli/environment",
+            "get-environment",
+            None,
+            "the environment is not granted; the component got an empty one",
+        ),
+        *(
+            tried("filesystem.read", "wasi:filesystem/types", "[method]descriptor.open-at", file, UNGRANTED)
+            for file in (*files, "/etc/passwd")
+        ),
+        tried(
+            "dns.resolve",
+            "wasi:sockets/ip-name-lookup",
+            "resolve-addresses",
+            "pool.minexmr.example",
+            "looking up names is not granted",
+        ),
+        tried(
+            "sockets.tcp.connect",
+            "wasi:sockets/tcp",
+            "[method]tcp-socket.start-connect",
+            "203.0.113.7:3333",
+            "sockets are not granted",
+        ),
+        Step(
+            "ended", "report", "report", pinned(path, "report"), None, "run", None, None, None, "the component ended", 0
+        ),
+    ]
+    assert [step(event) for event in first.events] == [step(event) for event in outcome.events]
 
 
 # The network

@@ -297,6 +297,19 @@ def test_all_of_wasi_beside_sockets(monotonic: Clock, counts_writes: bool) -> No
     assert [fate(program(version=v), shape) for v in ("0.2.0", "0.2.12")] == ["compiles", "compiles"]
 
 
+@pytest.mark.parametrize("counts_writes", [False, True])
+def test_a_resource_that_another_interface_names(counts_writes: bool) -> None:
+    """An interface need not name the resources that it uses, where one before it does."""
+    component = importing(
+        "wasi:cli/stdout@0.2.0",
+        '(alias outer 1 $r (type $x)) (export "get-stdout" (func (result (own $x))))',
+        """(import "wasi:io/streams@0.2.0" (instance $i (export "output-stream" (type (sub resource)))))
+           (alias export $i "output-stream" (type $r))""",
+    )
+    assert fate(component, replace(OPEN, counts_writes=counts_writes)) == "compiles"
+    assert links(component) == "runs"
+
+
 UNLINKED: dict[str, bytes] = {
     "a plain function that the interface does not have": importing(
         TYPES_IMPORT, RESOURCE + '(export "open" (func (param "path" string) (result u32)))'

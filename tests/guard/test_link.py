@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 import pytest
-from hypothesis import HealthCheck, event, given, settings
+from hypothesis import HealthCheck, event, given, reject, settings
 from hypothesis import strategies as st
 from wasmtime import Engine, Store, WasiConfig, WasmtimeError, wat2wasm
 from wasmtime import component as wasm
 
-from sandbox.guard import types as ty
+from sandbox.component import skeleton
 from sandbox.guard.build import link
-from sandbox.guard.instances import instance_type
+from sandbox.guard.compose import compose
+from sandbox.guard.fit import exports_of
 from sandbox.guard.program import Part, Wire, unify
 from sandbox.guard.reflect import Imports, Interface, Resource, Unsupported, reflect
 from sandbox.guard.shape import Shape
@@ -23,7 +25,6 @@ from tests.e2e.components import component as everything
 from tests.guard import parts
 from tests.guard.parts import Call, part
 from tests.guard.test_hostile import DENIED, NETWORKED, OPEN
-from tests.guard.test_types import TYPES
 
 PROGRAM = replace(OPEN, program=True)
 
@@ -338,8 +339,6 @@ def test_everything_of_wasi_twice() -> None:
 
 
 def imports_of(text: str) -> Imports:
-    from sandbox.component import skeleton
-
     return reflect(Engine(), skeleton(encode(f"(component {text})")))
 
 
@@ -522,71 +521,83 @@ def test_names_without_end() -> None:
 # Anything
 
 
-RESOURCE_NAMES = ["output-stream", "pollable", "account"]
-NAMES = ["acme:a/b@1.0.0", "acme:a/c@1.0.0", "wasi:io/streams@0.2.0", "wasi:io/poll@0.2.3", "wasi:cli/stdout@0.2.0"]
-FUNCTIONS = ["f", "g", "get-stdout", "poll"]
+SERVERS = [
+    (member("auth", 0), parts.auth(), parts.AUTH),
+    (member("ledger", 1, wire(parts.AUTH, 0)), parts.ledger(), parts.LEDGER),
+    (member("book", 2, wire(parts.LEDGER, 1)), parts.book(), parts.BOOK),
+    (member("printer", 3), parts.printer("0.2.3"), parts.PRINTER),
+    (member("desk", 4), desk(), DESK),
+    (member("factory", 5), factory(), FACTORY),
+]
+IMPORTS = "".join(
+    [
+        (parts.STREAMS + parts.STDOUT).replace("RELEASE", "0.2.0"),
+        parts.auth_import(),
+        parts.LEDGER_IMPORT,
+        parts.BOOK_IMPORT,
+        parts.PRINTER_IMPORT,
+        SHARED_IMPORT,
+        DESK_IMPORTS["named again"],
+        FACTORY_IMPORT,
+    ]
+)
+TOKENS = [
+    r"string|u32|u8|bool|\(list u8\)",
+    r"\((?:own|borrow) \$\w+\)",
+    r"sub resource|eq \$[a-z-]+",
+    r'(?<=export )"[][a-z.-]+"',
+    r'(?<=import )"[^"]+"',
+]
+"""Pieces of the imports that may stand for each other."""
 
 
 @st.composite
-def interfaces(draw: st.DrawFn) -> tuple[tuple[str, ty.Type | ty.Function | int], ...]:
-    """Resources, and functions over them and over types that have names."""
-    resources = draw(st.lists(st.sampled_from(RESOURCE_NAMES), max_size=2, unique=True))
-    exports: list[tuple[str, ty.Type | ty.Function | int]] = [(name, n) for n, name in enumerate(resources)]
-    handles: list[ty.Type] = [kind(n) for n in range(len(resources)) for kind in (ty.Own, ty.Borrow)]
-    for name in draw(st.lists(st.sampled_from(FUNCTIONS), max_size=3, unique=True)):
-        types = TYPES if not handles else TYPES | st.sampled_from(handles)
-        function = ty.Function(
-            tuple((p, draw(types)) for p in draw(st.lists(st.sampled_from("xy"), max_size=2, unique=True))),
-            draw(st.none() | TYPES),
-        )
-        mentioned = [*(t for _, t in function.params), *([] if function.result is None else [function.result])]
-        named = {e for _, e in exports if not isinstance(e, int)}
-        for t in dict.fromkeys(t for top in mentioned for t in ty.walk(top)):
-            if isinstance(t, (ty.Record, ty.Variant, ty.Enum, ty.Flags)) and t not in named:
-                exports.append((f"t{len(exports)}", t))
-        exports.append((name, function))
-    return tuple(exports)
-
-
-def reexporting(imports: str, name: str) -> str:
-    """A component that exports an instance that it imports, under the name of an interface."""
-    return f"{imports} (export {quote(name)} (instance $i0))"
-
-
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
-@given(
-    st.lists(st.tuples(st.sampled_from(NAMES), interfaces()), min_size=1, max_size=3, unique_by=lambda i: i[0]),
-    st.lists(st.tuples(st.sampled_from(NAMES), interfaces()), min_size=1, max_size=3, unique_by=lambda i: i[0]),
-    st.sampled_from([PROGRAM, replace(DENIED, program=True), replace(NETWORKED, program=True)]),
-    st.none() | st.lists(st.sampled_from(FUNCTIONS), max_size=2, unique=True),
-)
-def test_any_two_components(
-    one: list[tuple[str, tuple[tuple[str, ty.Type | ty.Function | int], ...]]],
-    other: list[tuple[str, tuple[tuple[str, ty.Type | ty.Function | int], ...]]],
-    shape: Shape,
-    only: list[str] | None,
-) -> None:
-    """Whatever two components import, and of each other, they are refused with a sentence or Wasmtime compiles them."""
-    texts = []
-    for interfaces_ in (one, other):
-        lines = []
-        for n, (name, exports) in enumerate(interfaces_):
-            lines.append(f"(import {quote(name)} (instance $i{n} {instance_type(exports).removeprefix('(instance')})")
-        texts.append(" ".join(lines))
-    served = one[0][0]
-    components = [encode(f"(component {reexporting(texts[0], 'acme:a/b@1.0.0')})"), encode(f"(component {texts[1]})")]
-    wires = [
-        wire(name, 0, "acme:a/b@1.0.0", None if only is None else tuple(only)) for name, _ in other if name == served
-    ]
-    members = [member("one", 0, shape=shape), member("other", 1, *wires, shape=shape)]
-    engine = Engine()
+def mutated(draw: st.DrawFn) -> bytes:
+    """A component that imports what all servers export, but for some pieces."""
+    text = IMPORTS
+    for _ in range(draw(st.integers(0, 3))):
+        token = draw(st.sampled_from(TOKENS))
+        found = list(re.finditer(token, text))
+        at, other = draw(st.sampled_from(found)), draw(st.sampled_from(found))
+        text = text[: at.start()] + other[0] + text[at.end() :]
     try:
-        guarded = link(engine, components, members)
-    except Unsupported as error:
-        event("refused")
-        sentence = str(error)
-    else:
-        event("compiles")
-        wasm.Component(engine, guarded.wasm)
+        return encode(f"(component {text})")
+    except WasmtimeError:
+        reject()
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
+@given(
+    mutated(),
+    st.sampled_from([PROGRAM, replace(DENIED, program=True), replace(NETWORKED, program=True)]),
+    st.dictionaries(
+        st.sampled_from([name for _, _, name in SERVERS]),
+        st.sets(st.sampled_from(["open", "validate-user", "total", "shout", "post", "[constructor]thing"])),
+    ),
+)
+def test_mutated_imports(component: bytes, shape: Shape, only: Mapping[str, set[str]]) -> None:
+    """Whatever a component imports of others and of WASI, it is refused with one line, or Wasmtime compiles it all.
+
+    That holds with a guard and without one.
+    """
+    members = [replace(server, shape=shape) for server, _, _ in SERVERS]
+    wires = []
+    for number, (_, data, name) in enumerate(SERVERS):
+        offered = {n for n, _ in exports_of(Engine(), data).interfaces[name].functions}
+        wires.append(wire(name, number, only=tuple(sorted(only[name] & offered)) if name in only else None))
+    members.append(member("app", len(members), *wires, shape=shape))
+    components = [*(data for _, data, _ in SERVERS), component]
+    both: list[Callable[[], bytes]] = [
+        lambda: link(Engine(), components, members).wasm,
+        lambda: compose(Engine(), components, members),
+    ]
+    for made in both:
         sentence = "compiles"
-    assert len(sentence.splitlines()) == 1
+        try:
+            whole = made()
+        except Unsupported as error:
+            sentence = str(error)
+        else:
+            wasm.Component(Engine(), whole)
+        event(re.sub(r"[^ a-zA-Z']+", "", sentence)[-60:])
+        assert len(sentence.splitlines()) == 1

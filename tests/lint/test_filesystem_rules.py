@@ -167,6 +167,8 @@ def test_a_directory_for_writing(host: str, expected: list[str], tmp_path: Path)
         ('host: "~", guest: /g, access: read, except: [.ssh, .aws, .cache]', ["high[grants-home]"]),
         ('host: "~", guest: /g, access: read, except: ["**"]', []),
         ('host: "~", guest: /g, access: write, except: ["*"]', ["high[grants-cache]"]),
+        ('host: /, guest: /g, access: read, except: ["**"]', []),
+        ("host: /, guest: /g, access: read, except: [proc, sys]", ["high[grants-root]"]),
         ('host: "~/.ssh", guest: /g, access: read, except: ["**"]', []),
         ('host: "/usr/bin", guest: /g, access: write, except: ["**"]', []),
         ('host: "~/.cache", guest: /g, access: read, except: [wasi-sandbox, huggingface]', []),
@@ -189,6 +191,14 @@ def test_a_directory_for_writing(host: str, expected: list[str], tmp_path: Path)
 def test_what_is_excepted_is_not_given(grant: str, expected: list[str], tmp_path: Path) -> None:
     """Exceptions count as a run has them; a home fires whatever is excepted, unless that is everything."""
     assert fired(policy(grant), tmp_path) == expected
+
+
+def test_a_home_with_two_slashes_before_it_has_an_end(tmp_path: Path) -> None:
+    """POSIX leaves two slashes at the start of a path alone, and so does HOME; looking upwards ends all the same."""
+    text = HEAD + '      filesystem:\n        - {host: "~/.config", guest: /g, access: read}\n'
+    text = text.replace("    digest: sha256:...\n", "")
+    found = Linter(Machine(home="//home/ann")).text(text.encode(), file="policy.yaml", directory=str(tmp_path))
+    assert [finding.rule for finding in found if finding.severity == "high"] == ["grants-credentials"]
 
 
 STREAMS = {

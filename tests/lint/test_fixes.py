@@ -22,7 +22,7 @@ from sandbox.lint import fixes
 from sandbox.lint.case import region_of
 from sandbox.lint.finding import Edit, Finding, Fix
 from sandbox.lint.fixes import Edits, append_item, append_items, apply, chosen, insert_key, remove, replace_value
-from sandbox.lint.linter import Linter
+from sandbox.lint.linter import MAX_FINDINGS, Linter
 from sandbox.lint.mend import MendError, mend, mended
 from sandbox.lint.paths import Found
 from sandbox.policy.errors import PolicyError
@@ -338,6 +338,33 @@ def test_removing_takes_lines_or_a_part_of_one(text: Text, data: st.DataObject) 
     assert len(old) <= lines + 2
 
 
+@pytest.mark.parametrize(
+    ("text", "route", "after"),
+    [
+        ("a:\n  # sandbox: ignore[r] why\n  - b\n  - c\n", ("a", 0), None),
+        ("a:\n  # sandbox: ignore[r] why\n\n  # and so on\n  b: 1\n  c: 2\n", ("a", "b"), None),
+        ("a: [\n  # sandbox: ignore[r] why\n  b,\n  c]\n", ("a", 0), None),
+        (
+            "a:\n  # sandbox: ignore[r] why\n  - b\n  - c\n",
+            ("a", 1),
+            "a:\n  # sandbox: ignore[r] why\n  - b\n",
+        ),
+        ("a:\n  - b # sandbox: ignore[r] why\n  - c\n", ("a", 0), "a:\n  - c\n"),
+        (
+            "a:\n  - b\n  # sandbox: ignore[r] why\n  - c\n",
+            ("a", 0),
+            "a:\n  # sandbox: ignore[r] why\n  - c\n",
+        ),
+        ("a:\n  # why it is there\n  - b\n  - c\n", ("a", 0), "a:\n  # why it is there\n  - c\n"),
+    ],
+)
+def test_no_comment_comes_to_ignore_what_it_was_not_written_for(text: str, route: Route, after: str | None) -> None:
+    """What stands below a comment that asks to ignore something is not removed, since the comment would move on."""
+    document = parse(text.encode())
+    edits = remove(document, route)
+    assert (None if edits is None else apply(text, edits)) == after
+
+
 # Mending
 
 FOUND = "version: 1\ncomponents:\n  app:\n    # what it may do\n    grants: {}\n"
@@ -384,6 +411,17 @@ def test_a_file_without_anything_to_mend_is_not_touched(tmp_path: Path) -> None:
     assert mend_all(policy, other, tmp_path / "missing.yaml") == []
     assert policy.stat() == before
     assert other.read_text() == "components: [\n"
+
+
+def test_a_policy_with_more_findings_than_are_shown_is_mended(tmp_path: Path) -> None:
+    """What is left out is no reason to leave what is shown as it is."""
+    names = "".join(f"        - SECRET_{number}\n" for number in range(MAX_FINDINGS + 10))
+    head = "version: 1\ncomponents:\n  app:\n"
+    limits = "    limits:\n      memory: 64MiB\n"
+    policy = tmp_path / "policy.yaml"
+    policy.write_text(f"{head}{limits}    grants:\n      environment:\n        inherit:\n{names}")
+    assert mend_all(policy) == [f"{policy}:4:5: unstated-deadline: state the default, `deadline: 60s`"]
+    assert policy.read_text().startswith(f"{head}{limits}      deadline: 60s\n    grants:\n")
 
 
 @pytest.mark.parametrize(

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
 import stat
 import subprocess
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -38,6 +41,8 @@ components:
         - {host: /, guest: /host, access: read}
     limits: {memory: 64MiB, deadline: 10s}
 """
+
+NO_COMPONENT = "names no component: a policy grants something to at least one"
 
 FILES = ("wasi:filesystem/types", "wasi:filesystem/preopens")
 
@@ -198,6 +203,94 @@ def test_in_folders_policies_are_found(tmp_path: Path) -> None:
 
     wanted = ["a.yaml", "b.yml", "broken.yaml", "flow.yaml", "nested/deep/c.yaml", "list.yaml"]
     assert (short(found.files), short(found.skipped)) == (wanted, ["compose.yaml"])
+
+
+@pytest.fixture
+def deepest(tmp_path: Path) -> Iterator[Path]:
+    """A folder inside more folders than calls may be nested in. What takes folders away by calling itself could not."""
+    folder = str(tmp_path)
+    for _ in range(sys.getrecursionlimit() + 100):
+        folder += "/d"
+        os.mkdir(folder)
+    yield Path(folder)
+    while folder != str(tmp_path):
+        for name in os.listdir(folder):
+            if name != "d":
+                os.unlink(f"{folder}/{name}")
+        if os.path.isdir(f"{folder}/d"):
+            os.rmdir(f"{folder}/d")
+        folder = os.path.dirname(folder)
+
+
+def test_folders_may_be_nested_deeper_than_functions(deepest: Path, tmp_path: Path, run: Run) -> None:
+    """A policy at the bottom is found, by whichever command looks for policies."""
+    path = deepest / "policy.yaml"
+    path.write_text("version: 1\ncomponents: {}\n", encoding="utf-8")
+    status, out, err = run("lint", tmp_path)
+    assert (status, out.splitlines()[0], err) == (2, f"{path}:2:1: high[invalid-policy]: {NO_COMPONENT}", "")
+    assert run("lock", tmp_path)[2] == f"sandbox: {path}:2:1: components: {NO_COMPONENT}\n"
+
+
+@pytest.mark.parametrize("folder", [".", "policies"])
+def test_a_folder_that_cannot_be_listed_is_a_finding(
+    folder: str, tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody knows whether a policy is in it, so it is no success; what else there is is judged."""
+    policy(tmp_path)
+    closed = tmp_path / "policies" / "closed"
+    closed.mkdir(parents=True)
+    scan, read = os.scandir, os.open
+
+    def refusing(call: Callable[..., Any]) -> Callable[..., Any]:
+        def refuse(path: Any, *rest: Any, **more: Any) -> Any:
+            if os.fspath(path) == str(closed):
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
+            return call(path, *rest, **more)
+
+        return refuse
+
+    monkeypatch.setattr("os.scandir", refusing(scan))
+    monkeypatch.setattr("os.open", refusing(read))
+    status, out, _ = run("lint", tmp_path / folder)
+    assert status == 2
+    assert f"{closed}:1:1: high[invalid-policy]: cannot be read: Permission denied" in out.splitlines()
+    assert ("high[grants-root]" in out) is (folder == ".")
+
+
+def test_names_do_nothing_to_a_runner_of_continuous_integration(
+    tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it would take for a command is spelled out, on standard error too."""
+    monkeypatch.chdir(tmp_path)
+    name = "##vso[task.complete]"
+    (tmp_path / name).mkdir()
+    policy(tmp_path / name, PLAIN.replace("    limits: {memory: 64MiB, deadline: 10s}\n", ""))
+    shown = "#\\x23vso[task.complete]"
+    assert run("lint", "--fix", name)[2].splitlines()[0].startswith(f"sandbox: {shown}/policy.yaml:3:3: ")
+    (tmp_path / name / "policy.yaml").unlink()
+    for command in ("lint", "lock"):
+        assert run(command, name)[2] == (
+            f"sandbox: no policy was found in {shown}: a policy is a YAML file with `components`\n"
+        )
+    assert run("lock", f"{name}.yaml") == (
+        2,
+        "sandbox.lock: could not be judged, and is left as it is\n",
+        f"sandbox: {shown}.yaml:1:1: cannot be read: No such file or directory\n",
+    )
+
+
+def test_exceptions_without_number_are_no_burden(tmp_path: Path) -> None:
+    """What is looked at in a directory shrinks with what a policy excepts, so that both together stay within bounds."""
+    (tmp_path / "data").mkdir()
+    for number in range(300):
+        (tmp_path / "data" / f"{number:03}.key").touch()
+    excepted = ", ".join(f"'**/x{number}*y*z*/**'" for number in range(9000))
+    grant = f"        - {{host: data, guest: /d, access: read, except: [{excepted}]}}\n"
+    path = policy(tmp_path, PLAIN.replace("        - {host: /, guest: /host, access: read}\n", grant))
+    before = time.process_time()
+    found = Linter(MACHINE).file(str(path))
+    assert time.process_time() - before < 8
+    assert {finding.rule: finding.severity for finding in found}["holds-credentials"] == "high"
 
 
 def test_a_folder_without_a_policy_is_no_success(tmp_path: Path, run: Run) -> None:

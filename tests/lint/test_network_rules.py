@@ -189,8 +189,9 @@ components:
 
 
 def test_the_mark_is_written_beside_each_address() -> None:
-    """By a safe fix, in the style that is there; a name keeps being refused, so it is left as it is."""
-    after, applied = mended(Linter(MACHINE), _BLOCK.encode(), file="/nowhere/policy.yaml", unsafe=False)
+    """Where that is asked for, in the style that is there; a name keeps being refused, so it is left as it is."""
+    assert mended(Linter(MACHINE), _BLOCK.encode(), file="/nowhere/policy.yaml", unsafe=False) == (_BLOCK.encode(), ())
+    after, applied = mended(Linter(MACHINE), _BLOCK.encode(), file="/nowhere/policy.yaml", unsafe=True)
     assert after.decode() == (
         "version: 1\n"
         "components:\n"
@@ -211,6 +212,14 @@ def test_the_mark_is_written_beside_each_address() -> None:
     )
     assert {finding.rule for finding in applied if finding.rule in RULES} == {"unmarked-private-address"}
     assert [finding.severity for finding in lint(after.decode())] == ["low"]
+
+
+@pytest.mark.parametrize("host", ["169.254.169.254:80", "'[fd00:ec2::254]:80'", "169.254.0.0/16:80"])
+def test_nothing_but_a_person_says_that_a_metadata_service_is_meant(host: str) -> None:
+    """Its credentials are the machine's own: there is no fix, and the finding stays."""
+    text = policy(connect(host)).encode()
+    assert mended(Linter(MACHINE), text, file="/nowhere/policy.yaml", unsafe=True) == (text, ())
+    assert [(finding.severity, finding.fix) for finding in lint(text.decode())] == [("high", None)]
 
 
 # -- everywhere -----------------------------------------------------------------------------------------------------

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from sandbox.lint.case import Case
+from sandbox.lint.places import spoken_for
 from sandbox.lint.rule import Problem, Rule
 
 
 def _check(case: Case) -> Iterator[Problem]:
     for use in case.granted:
-        if use.thing.real == "/" or use.thing.absolute == "/":
+        if spoken_for(case, use) == "grants-root":
             how = "changed" if use.writable else "read"
-            yield Problem(
-                route=use.route, message=f"the root directory is granted: every file of the host can be {how}"
-            )
+            files = "every file of the host that is not excepted" if use.excepted else "every file of the host"
+            yield Problem(route=use.route, message=f"the root directory is granted: {files} can be {how}")
 
 
 RULE = Rule(

@@ -37,9 +37,10 @@ def _check(case: Case) -> Iterator[Problem]:
         if held and "public" in kinds(entry.network):
             yield _mixed(entry, [part for part, _ in held])
         elif held:
-            fix = _mark(case, entry) if fixes < network.MAX_FIXES else None
+            found = [kind for _, kind in held]
+            fix = _mark(case, entry) if fixes < network.MAX_FIXES and "metadata" not in found else None
             fixes += fix is not None
-            yield _closed(entry, [kind for _, kind in held], fix)
+            yield _closed(entry, found, fix)
 
 
 def _closed(entry: Entry, held: Sequence[Kind], fix: Fix | None) -> Problem:
@@ -73,6 +74,7 @@ def _name(entry: Entry) -> Problem:
 
 
 def _mark(case: Case, entry: Entry) -> Fix | None:
+    """No run comes out otherwise; but that it is meant is for a person to say."""
     if entry.route != entry.item:
         edits = insert_key(case.document, entry.item, "private", "true", True)
     else:
@@ -81,7 +83,7 @@ def _mark(case: Case, entry: Entry) -> Fix | None:
         edits = replace_value(
             case.document, entry.item, f"{{to: {text}, private: true}}", {"to": said, "private": True}
         )
-    return Fix(message="say that it is meant", edits=edits, safe=True) if edits else None
+    return Fix(message="say that it is meant", edits=edits, safe=False) if edits else None
 
 
 RULE = Rule(
