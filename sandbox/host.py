@@ -311,13 +311,18 @@ class Machine:
 
 def read_machine(cache: str | None = None) -> Machine:
     """The machine as it is now; ``cache`` is the directory of compiled components."""
-    searched = (os.path.abspath(part) for part in os.environ.get("PATH", "").split(os.pathsep) if part)
+    searched = (_one_slash(os.path.abspath(part)) for part in os.environ.get("PATH", "").split(os.pathsep) if part)
     return Machine(
-        home=os.path.abspath(os.path.expanduser("~")),
+        home=_one_slash(os.path.abspath(os.path.expanduser("~"))),
         programs=tuple(dict.fromkeys(searched)),
         code=_code(),
         cache=None if cache is None else os.path.realpath(cache),
     )
+
+
+def _one_slash(path: str) -> str:
+    """An absolute path with one slash at its start: two stay two everywhere else."""
+    return f"/{path.lstrip('/')}"
 
 
 def look_at(path: str) -> Thing:

@@ -9,9 +9,9 @@ from typing import NamedTuple
 from sandbox.component import Facts
 from sandbox.host import File, Host
 from sandbox.plan import MAX_PREOPENS, Instance, Link, Objection, Plan, PlanError, Program, make_plan
-from sandbox.policy.interfaces import matches, satisfies
+from sandbox.policy.interfaces import compatible, matches, newness, satisfies
 from sandbox.policy.model import ComponentPolicy, Policy, Wire
-from sandbox.policy.wiring import instances
+from sandbox.policy.wiring import instances, route_of
 
 
 def make_program(
@@ -107,7 +107,7 @@ def lay_out(policy: Policy, name: str, facts: Mapping[str, Facts]) -> tuple[Layo
                 instance=target[wire],
                 export=export,
                 only=wire.only,
-                route=_route(instance.component, wire),
+                route=route_of(instance.component, wire),
             )
             for imported, (wire, export) in served[instance.component].items()
         )
@@ -139,7 +139,7 @@ def _served(
     imported = [item.name for item in facts[component.name].imports if item.kind == "instance"]
     own = [name for name in imported if not name.startswith("wasi:")]
     for wire in component.imports:
-        route = _route(component.name, wire)
+        route = route_of(component.name, wire)
         wanted = [name for name in own if matches(wire.interface, name)]
         if not wanted:
             said = f"it imports {', '.join(map(_quoted, own[:8]))}" if own else "it imports no interface but WASI's"
@@ -147,12 +147,16 @@ def _served(
             objections.append(_objection(policy, route, message))
         exported = [item.name for item in facts[wire.component].exports if item.kind == "instance"]
         for name in wanted:
-            export = max((e for e in exported if satisfies(name, e)), key=_newest, default=None)
+            export = max((e for e in exported if satisfies(name, e)), key=newness, default=None)
             if export is None:
                 line = policy.place(f"components.{wire.component}").line
                 base = name.partition("@")[0]
-                near = [e for e in exported if e.partition("@")[0] == base]
-                said = f"it exports {_quoted(near[0])}" if near else "it exports no such interface"
+                near = max((e for e in exported if e.partition("@")[0] == base), key=newness, default=None)
+                said = (
+                    "it exports no such interface"
+                    if near is None
+                    else f"it exports {_quoted(near)}, {_why(name, near)}"
+                )
                 server = f"{wire.component} (line {line})"
                 message = f"{component.name} imports {_quoted(name)}, and {server} cannot serve it: {said}"
                 objections.append(_objection(policy, route, message, "component"))
@@ -244,12 +248,6 @@ def _same(one: File, other: File) -> bool:
     return one.real == other.real or (one.identity is not None and one.identity == other.identity)
 
 
-def _route(component: str, wire: Wire) -> str:
-    from json import dumps
-
-    return f"components.{component}.imports[{dumps(wire.interface)}]"
-
-
 def _objection(policy: Policy, route: str, message: str, about: str = "policy") -> Objection:
     return Objection(about=about, route=route, line=policy.place(route).line, message=message)
 
@@ -258,6 +256,6 @@ def _quoted(name: str) -> str:
     return name if len(name) <= 100 and name.isprintable() else ascii(name[:100])
 
 
-def _newest(name: str) -> tuple[int, ...]:
-    numbers = name.partition("@")[2].partition("+")[0].partition("-")[0].split(".")
-    return tuple(int(number) if number.isdecimal() else -1 for number in numbers)
+def _why(imported: str, exported: str) -> str:
+    """Why an interface does not satisfy the import of another version."""
+    return "which is lower" if compatible(imported, exported) else "which is not compatible with it"

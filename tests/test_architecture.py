@@ -19,6 +19,7 @@ KNOWS: dict[str, set[str]] = {
     "sandbox.audit": set(),
     "sandbox.plan": {"sandbox.policy", "sandbox.component", "sandbox.host", "sandbox.preview1", "sandbox.wasi"},
     "sandbox.program": {"sandbox.policy", "sandbox.component", "sandbox.host", "sandbox.plan"},
+    "sandbox.split": {"sandbox.policy", "sandbox.component", "sandbox.program"},
     "sandbox.guard": {
         "sandbox.policy",
         "sandbox.component",

@@ -6,7 +6,6 @@ import hashlib
 import json
 from contextlib import suppress
 from pathlib import Path
-from time import perf_counter
 
 import pytest
 import wasmtime
@@ -116,12 +115,10 @@ def test_very_many_parts() -> None:
 
 
 def test_very_many_sections() -> None:
-    """Sections of all parts together are bounded, and so is the time."""
+    """Sections of all parts together are bounded."""
     part = HEAD + b"\x01\x00" + b"\x00\x00" * 90_000
-    start = perf_counter()
     found = inside(around(*[part] * 30))
     assert (len(found.components), found.complete) == (MAX_INNER_SECTIONS // 90_000 + 1, False)
-    assert perf_counter() - start < 20
 
 
 def test_very_many_names() -> None:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from hypothesis import strategies as st
 
-PLAIN = re.compile(r"[a-zé𝄞/][a-z0-9é𝄞./-]*( [a-z0-9é𝄞./]+)*")
+PLAIN = re.compile(r"(?!(?:true|false|null)\Z)[a-zé𝄞/][a-z0-9é𝄞./-]*( [a-z0-9é𝄞./]+)*")
 """Strings that need no quotes, wherever they stand."""
 
 LITERAL = re.compile(r"[a-zé𝄞#]+([ \n][a-zé𝄞#]+)*")

@@ -26,8 +26,8 @@ class Happening:
     reason: str
     """One sentence in plain words."""
     path: str | None = None
-    """In a composition: the components from the one that is run to this one, ``app>ledger>auth``. ``None`` where a
-    component runs alone."""
+    """In a program of several components: the components from the one that is run to this one, ``app>ledger>auth``.
+    ``None`` where a component runs alone."""
     interface: str | None = None
     """As the guest imports it: ``wasi:filesystem/types@0.2.3``."""
     function: str | None = None

@@ -63,7 +63,7 @@ FIELDS: tuple[Field, ...] = (
         "path",
         "text",
         False,
-        "In a composition: the components from the one that is run to this one, `app>ledger>auth`.",
+        "In a program of several components: the components from the one that is run to this one, `app>ledger>auth`.",
     ),
     Field("component_digest", "component_digest", "digest", False, "SHA-256 of the component's bytes."),
     Field("policy_file", "policy", "exact", True, "The policy, as the caller named it."),

@@ -166,6 +166,21 @@ def _parsers() -> dict[str, argparse.ArgumentParser]:
     )
     compose.add_argument("--force", action="store_true", help="overwrite FILE")
 
+    split = commands.add_parser(
+        "split",
+        help="take a component apart that other tools composed, into its parts and a policy that wires them",
+        description="Writes each component inside COMPONENT.wasm to a file of its own, and policy.yaml, which grants\n"
+        "nothing and wires them as they were. What cannot be taken apart faithfully is refused.",
+        epilog="exit status: 0, else\n  2 usage, 121 component refused, 125 the files cannot be written\n",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    split.add_argument("path", metavar="COMPONENT.wasm")
+    split.add_argument(
+        "-o", "--output", metavar="DIRECTORY", required=True, help="where to write them; made where there is none"
+    )
+    split.add_argument("--force", action="store_true", help="overwrite files of the same names in DIRECTORY")
+
     init = commands.add_parser(
         "init", help="draft a policy for a component or module: all it could need, nothing granted", allow_abbrev=False
     )

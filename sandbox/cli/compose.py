@@ -14,6 +14,7 @@ from sandbox.cli.main import complain
 if TYPE_CHECKING:
     import argparse
 
+    from sandbox.guard.reflect import Unsupported
     from sandbox.policy.model import ComponentPolicy, Policy
     from sandbox.program import Layout
 
@@ -45,7 +46,7 @@ def compose(options: argparse.Namespace) -> int:
     except ComponentError as error:
         raise CommandError(Status.COMPONENT, str(error)) from None
     layout = _layout(policy, component.name, files, data)
-    whole = _linked(layout, data)
+    whole = _linked(policy, layout, data)
     if options.output == STANDARD_OUTPUT:
         sys.stdout.buffer.write(whole)
     else:
@@ -88,7 +89,7 @@ def _layout(policy: Policy, name: str, files: Mapping[str, str], data: Mapping[s
     return layout
 
 
-def _linked(layout: Layout, data: Mapping[str, bytes]) -> bytes:
+def _linked(policy: Policy, layout: Layout, data: Mapping[str, bytes]) -> bytes:
     from sandbox.component import ComponentError
     from sandbox.guard.compose import compose as link
     from sandbox.guard.program import Instance, Wire
@@ -109,8 +110,22 @@ def _linked(layout: Layout, data: Mapping[str, bytes]) -> bytes:
     ]
     try:
         return link(Engines().engine(Settings()), [data[member] for member in layout.members], parts)
-    except (Unsupported, ComponentError) as error:
+    except Unsupported as error:
+        raise CommandError(Status.COMPONENT, _told(policy, layout, error)) from None
+    except ComponentError as error:
         raise CommandError(Status.COMPONENT, str(error)) from None
+
+
+def _told(policy: Policy, layout: Layout, error: Unsupported) -> str:
+    """What the error says, behind the place of the component or import that it is about."""
+    if error.instance is None:
+        return str(error)
+    instance = layout.instances[error.instance]
+    route, other = f"components.{instance.path[-1]}.source", ""
+    if error.name is not None:
+        wire = {wire.name: wire for wire in instance.links}[error.name]
+        route, other = wire.route, f" ({wire.component} is in line {policy.place(f'components.{wire.component}').line})"
+    return f"{policy.file}:{policy.place(route).line}: {route}: {error}{other}"
 
 
 def _check_target(path: str, files: Mapping[str, str], *, force: bool) -> None:
@@ -155,7 +170,7 @@ def _warn(policy: Policy, layout: Layout, path: str) -> None:
     """Say what the program has lost of its policy."""
     name = "the program" if path == STANDARD_OUTPUT else path
     complain(
-        f"{name} has no guard: whatever runs it gives all {len(layout.members)} components the same,"
+        f"{name} has no guard: whatever runs it gives its {len(layout.members)} components the same,"
         f" and of {policy.file} no grant, limit or audit holds in it"
     )
     if any(wire.only is not None for instance in layout.instances for wire in instance.links):

@@ -90,6 +90,7 @@ _MODULES = {
     "schema": "show",
     "graph": "graph",
     "compose": "compose",
+    "split": "split",
     "lint": "lint",
     "rules": "lint",
     "explain": "lint",

@@ -38,7 +38,7 @@ from sandbox.guard.state import (
 )
 from sandbox.guard.wat import Types, params_text, quote, result_text
 from sandbox.guard.wire import MAX_INSTANCES, MAX_OWNERS
-from sandbox.guard.wires import check, identified, read_parts
+from sandbox.guard.wiring import check, identified, read_parts
 
 CANON = "(memory $memory) (realloc (core func $realloc))"
 MAX_MADE = 900
@@ -87,7 +87,7 @@ def link(engine: Engine, components: Sequence[bytes], parts: Sequence[Part]) -> 
     for number, part in enumerate(parts):
         facet = facets[part.component]
         builder = first.facet(facet.imports, part.shape, part.component, number)
-        with about(part.name):
+        with about(part.name, number):
             _emit(builder, facet.order)
             for wire in part.wires:
                 if wire.only is not None:

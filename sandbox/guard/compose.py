@@ -18,7 +18,8 @@ from sandbox.guard.instances import Barred, bundle, homes, imported, name_resour
 from sandbox.guard.program import Instance
 from sandbox.guard.reflect import Interface, Unsupported
 from sandbox.guard.wat import quote
-from sandbox.guard.wires import Key, Resources, check, identified, outside, read_parts, track
+from sandbox.guard.wiring import Key, Resources, check, identified, outside, read_parts, track
+from sandbox.policy.interfaces import newness
 
 MAX_IMPORTS = 1000
 """Interfaces that the whole imports from outside; WASI has some forty."""
@@ -54,12 +55,6 @@ def compose(engine: Engine, components: Sequence[bytes], instances: Sequence[Ins
     return whole
 
 
-def _release(interface: str) -> tuple[int, ...]:
-    """For comparing versions of one track."""
-    numbers = interface.partition("@")[2].split(".")
-    return tuple(int(number) for number in numbers if number.isascii() and number.isdigit())
-
-
 def _merged(
     instances: Sequence[Instance], parts: Sequence[Exports], resources: Resources
 ) -> tuple[dict[str, Interface], dict[int, str]]:
@@ -84,7 +79,7 @@ def _merged(
                         f"{first} imports {known.name} and {instance.name} imports {interface.name},"
                         f" with different types for {name}"
                     )
-            newest = max(known.name, interface.name, key=_release)
+            newest = max(known.name, interface.name, key=newness)
             merged[key] = Interface(newest, tuple(together.items()))
             own[-1].append((key, Interface(interface.name, exports)))
     return merged, homes(own)

@@ -85,17 +85,17 @@ def misfit(
     Not seen here: that two components mean different instances of a third by one resource, and whether a function is
     asynchronous, which Wasmtime's reflection does not tell.
     """
-    other = _shortened(server or offered.name)
+    other = shortened(server or offered.name)
     have = dict(offered.exports)
     for name, _ in wanted.exports:
         if name not in have:
-            return f"it imports {_shortened(name)}, which {other} does not export"
+            return f"it imports {shortened(name)}, which {other} does not export"
     matched = _matched(wanted, imports, offered, exports)
     ordered = sorted(wanted.exports, key=lambda export: not isinstance(export[1], ty.Function))
     for name, item in ordered:
         if not _equal(item, have[name], matched):
             ours, theirs = _sides(item, wanted, imports.resources, have[name], offered, exports.resources)
-            return f"{_shortened(name)}: it imports {ours}, and {other} exports {theirs}"
+            return f"{shortened(name)}: it imports {ours}, and {other} exports {theirs}"
     return None
 
 
@@ -183,7 +183,8 @@ def _names(interface: Interface) -> dict[ty.Type, str]:
     return names
 
 
-def _shortened(name: str) -> str:
+def shortened(name: str) -> str:
+    """A name as a sentence has room for it."""
     return name if len(name) <= MAX_WORD else name[: MAX_WORD - 3] + "..."
 
 
@@ -207,12 +208,12 @@ class Wit:
                 return self._spelt(item)
 
     def function(self, f: ty.Function) -> str:
-        params = ", ".join(f"{_shortened(n)}: {self.type(t)}" for n, t in f.params)
+        params = ", ".join(f"{shortened(n)}: {self.type(t)}" for n, t in f.params)
         return f"func({params})" + ("" if f.result is None else f" -> {self.type(f.result)}")
 
     def type(self, t: ty.Type) -> str:
         name = self.names.get(t)
-        return self._spelt(t) if name is None else _shortened(name)
+        return self._spelt(t) if name is None else shortened(name)
 
     def _spelt(self, t: ty.Type) -> str:
         match t:
@@ -225,13 +226,13 @@ class Wit:
             case ty.Tuple(elements):
                 return f"tuple<{', '.join(map(self.type, elements))}>"
             case ty.Record(fields):
-                return f"record {{ {', '.join(f'{_shortened(n)}: {self.type(x)}' for n, x in fields)} }}"
+                return f"record {{ {', '.join(f'{shortened(n)}: {self.type(x)}' for n, x in fields)} }}"
             case ty.Variant(cases):
-                return f"variant {{ {', '.join(_shortened(n) + self._payload(p) for n, p in cases)} }}"
+                return f"variant {{ {', '.join(shortened(n) + self._payload(p) for n, p in cases)} }}"
             case ty.Enum(names):
-                return f"enum {{ {', '.join(map(_shortened, names))} }}"
+                return f"enum {{ {', '.join(map(shortened, names))} }}"
             case ty.Flags(names):
-                return f"flags {{ {', '.join(map(_shortened, names))} }}"
+                return f"flags {{ {', '.join(map(shortened, names))} }}"
             case ty.Option(payload):
                 return f"option<{self.type(payload)}>"
             case ty.Result(None, None):
@@ -251,5 +252,5 @@ class Wit:
 
     def _resource(self, number: int) -> str:
         resource = self.resources[number]
-        name = _shortened(resource.name)
-        return f"{_shortened(resource.interface)}.{name}" if self.origins else name
+        name = shortened(resource.name)
+        return f"{shortened(resource.interface)}.{name}" if self.origins else name

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from sandbox.guard.instances import homes, renumbered
 from sandbox.guard.reflect import Imports, Interface, Resource, Unsupported
 from sandbox.guard.shape import Shape
+from sandbox.policy.interfaces import newness
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -129,9 +130,4 @@ def _merged(one: Interface | None, other: Interface) -> Interface:
     for name, export in other.exports:
         if exports.setdefault(name, export) != export:
             raise Unsupported(f"{one.name} and {other.name} are imported with different types for {name}")
-    return Interface(max(one.name, other.name, key=_release), tuple(exports.items()))
-
-
-def _release(name: str) -> tuple[int, ...]:
-    numbers = name.partition("@")[2].split(".")
-    return tuple(int(number) if number.isdecimal() else -1 for number in numbers)
+    return Interface(max(one.name, other.name, key=newness), tuple(exports.items()))

@@ -20,16 +20,24 @@ MAX_RESULT = 1024
 
 
 class Unsupported(Exception):  # noqa: N818 - it reads as what it says of the component
-    """The component uses something that the guard cannot stand in front of; the message says what."""
+    """The component uses something that the guard cannot stand in front of; the message says what.
+
+    ``instance``: the number of the one that it is about, of several; ``name``: its import that is not what is to serve
+    it, where that is why.
+    """
+
+    def __init__(self, message: str, instance: int | None = None, name: str | None = None) -> None:
+        super().__init__(message)
+        self.instance, self.name = instance, name
 
 
 @contextmanager
-def about(part: str) -> Iterator[None]:
-    """Say which of several components is unsupported."""
+def about(part: str, instance: int) -> Iterator[None]:
+    """Say which of several instances is unsupported."""
     try:
         yield
     except Unsupported as error:
-        raise Unsupported(f"{part}: {error}") from None
+        raise Unsupported(f"{part}: {error}", instance) from None
 
 
 @dataclass(frozen=True, slots=True)

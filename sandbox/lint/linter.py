@@ -17,6 +17,7 @@ from sandbox.lint.lock import Lock, LockError, key_of, locked_facts, read_lock
 from sandbox.lint.paths import Found
 from sandbox.lint.rule import Problem, Rule
 from sandbox.lint.rules import all_rules
+from sandbox.lint.secrets import form_of
 from sandbox.lint.wires import Wiring
 from sandbox.policy.errors import Fault, PolicyError
 from sandbox.policy.file import policy_directory, read_policy_file
@@ -217,6 +218,8 @@ class Linter:
             region=Region(line=number, column=column, end_line=number, end_column=end),
             route=fault.route,
             snippet=line[column - 1 : end - 1],
+            # No rule looks for secrets in a policy that does not load.
+            conceals=form_of(line) is not None,
             unjudged=True,
         )
 

@@ -32,14 +32,22 @@ def satisfies(imported: str, exported: str) -> bool:
     It can where both are the same, or are releases of one interface of which the exported one is compatible and not
     lower: of the same major version, of the same minor version where that is 0, of the same patch where both are.
     """
-    if imported == exported:
-        return True
-    interface, _, wanted = imported.partition("@")
-    other, _, offered = exported.partition("@")
-    least, found = _release(wanted), _release(offered)
-    if interface != other or least is None or found is None:
+    return imported == exported or (compatible(imported, exported) and newness(exported) >= newness(imported))
+
+
+def compatible(one: str, other: str) -> bool:
+    """Whether both are releases of one interface that are compatible, whichever is the higher."""
+    interface, _, version = one.partition("@")
+    second, _, its = other.partition("@")
+    first, last = _release(version), _release(its)
+    if interface != second or first is None or last is None:
         return False
-    return _compatible(least) == _compatible(found) and found >= least
+    return _compatible(first) == _compatible(last)
+
+
+def newness(name: str) -> tuple[int, int, int]:
+    """What tells which of several releases of an interface is the newest: the numbers of its version."""
+    return _release(name.partition("@")[2]) or (-1, -1, -1)
 
 
 def is_importable(name: str) -> bool:

@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from graphlib import TopologicalSorter
+from json import dumps
 from typing import TypeAlias
 
 from sandbox.policy.model import Policy, Wire
@@ -42,6 +43,11 @@ class Instance:
 
 def wires_of(policy: Policy) -> dict[str, tuple[Wire, ...]]:
     return {component.name: component.imports for component in policy.components}
+
+
+def route_of(component: str, wire: Wire) -> str:
+    """Where a policy has a wire of a component's, as ``Policy.place`` takes it."""
+    return f"components.{component}.imports[{dumps(wire.interface)}]"
 
 
 def reach(policy: Policy, name: str) -> Path:

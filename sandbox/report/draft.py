@@ -1,15 +1,15 @@
-"""A least-privilege policy for a guest: nothing granted, and everything its imports could use in comments."""
+"""A least-privilege policy for guests: nothing granted, and everything their imports could use in comments."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from sandbox import preview1
 from sandbox.audit.quote import yaml_scalar
 from sandbox.component import Export, Facts, Import
-from sandbox.policy.interfaces import is_importable
-from sandbox.policy.model import Limits
+from sandbox.policy.interfaces import is_importable, matches
+from sandbox.policy.model import ComponentPolicy, Limits, Policy
 from sandbox.report.text import escape
 from sandbox.wasi import Family, Known, Refused, classify
 
@@ -48,20 +48,77 @@ def draft_policy(facts: Facts, source: str, name: str) -> str:
         f"    digest: {facts.digest} # any other binary is refused",
         *_served(facts, name),
     ]
-    offers = _offers(facts)
-    if offers:
-        lines += [
-            "    grants: # its imports could use what follows; take the # away to grant it",
-            *(f"      # {line}" for line in offers),
-        ]
-    else:
-        lines.append("    grants: {} # its imports ask for nothing that a policy grants")
     lines += [
+        *_grants(facts),
         "    # The defaults; lower them to what it needs.",
         f"    limits: {_limits(Limits())}",
         *_serving(facts, name),
     ]
     return "\n".join(lines) + "\n"
+
+
+def draft_program(policy: Policy, facts: Mapping[str, Facts]) -> str:
+    """A valid policy in YAML for components that import from each other, of which ``policy`` says what runs.
+
+    Of ``policy``, sources, digests and imports are written, and that nothing is granted. ``facts`` are those of its
+    components.
+    """
+    lines = [
+        "# yaml-language-server: $schema=policy.schema.json",
+        "# Nothing is granted yet: each attempt to use what is not granted fails for the component and is recorded.",
+        "version: 1",
+        *([] if policy.run is None else [f"run: {_scalar(policy.run)}"]),
+        "components:",
+    ]
+    for component in policy.components:
+        lines += _member(component, facts[component.name], run=component.name == policy.run)
+    return "\n".join(lines) + "\n"
+
+
+def _member(component: ComponentPolicy, facts: Facts, *, run: bool) -> Iterator[str]:
+    """One component of a program. The limits and the standard input of a program are those of the one that runs."""
+    yield f"  {_scalar(component.name)}:"
+    yield from (f"    {line}" for line in _hindrances(facts))
+    yield f"    source: {_scalar(component.source or '')}"
+    yield f"    digest: {component.digest} # any other binary is refused"
+    missing = [
+        item.name
+        for item in facts.imports
+        if _is_callable(item) and not any(matches(wire.interface, item.name) for wire in component.imports)
+    ]
+    if component.imports or missing:
+        yield "    imports:" if component.imports else "    # imports:"
+    for wire in component.imports:
+        served = f"{{component: {_scalar(wire.component)}, instance: own}}" if wire.own else _scalar(wire.component)
+        yield f"      {_scalar(wire.interface)}: {served}"
+    for name in missing[:_MAX_INTERFACES]:
+        other = _other(name.partition("@")[0], component.name)
+        yield f"    #   {_scalar(name)}: {other} # served by none of these; one of types alone needs none"
+    if len(missing) > _MAX_INTERFACES:
+        yield f"    #   and {len(missing) - _MAX_INTERFACES:,} more, which `sandbox inspect` shows"
+    yield from _grants(facts, stdin=run)
+    if run:
+        yield "    # The defaults, for the whole program; lower them to what it needs."
+        yield f"    limits: {_limits(Limits())}"
+
+
+def _grants(facts: Facts, *, stdin: bool = True) -> Iterator[str]:
+    """What the imports could use, in comments."""
+    offers = _offers(facts, stdin=stdin)
+    if offers:
+        yield "    grants: # its imports could use what follows; take the # away to grant it"
+        yield from (f"      # {line}" for line in offers)
+    else:
+        yield "    grants: {} # its imports ask for nothing that a policy grants"
+
+
+def _hindrances(facts: Facts) -> list[str]:
+    """Comments on the imports of a component that nothing serves."""
+    return [
+        f"# It cannot run here: it imports {_cut(escape(item.name))}, and {verdict.reason}."
+        for item in facts.imports
+        if isinstance(verdict := classify(item.name), Refused) and not _is_callable(item)
+    ]
 
 
 def _warnings(facts: Facts) -> list[str]:
@@ -75,11 +132,7 @@ def _warnings(facts: Facts) -> list[str]:
                 "# Each call fails for the module and is recorded.",
             ]
         return lines
-    lines = [
-        f"# It cannot run here: it imports {_cut(escape(item.name))}, and {verdict.reason}."
-        for item in facts.imports
-        if isinstance(verdict := classify(item.name), Refused) and not _is_callable(item)
-    ]
+    lines = _hindrances(facts)
     if _interfaces(facts.imports):
         lines.append("# By itself it cannot run: other components serve some of its imports, see below.")
     return lines
@@ -157,8 +210,8 @@ _FAMILY_LIKE: dict[tuple[Family, ...], tuple[str, ...]] = {
 }
 
 
-def _offers(facts: Facts) -> list[str]:
-    """The grants that the imports ask for, each as YAML with a word on it."""
+def _offers(facts: Facts, *, stdin: bool = True) -> list[str]:
+    """The grants that the imports ask for, each as YAML with a word on it. ``stdin``: whether it can be granted."""
     used = _used(facts)
     offers: list[tuple[str, str]] = []
     if used & {"filesystem/types", "filesystem/preopens"}:
@@ -166,7 +219,7 @@ def _offers(facts: Facts) -> list[str]:
             ("filesystem:", "what lies below these directories"),
             ("  - {host: ./data, guest: /data, access: read}", "or access: write, which includes read"),
         ]
-    streams = [stream for stream in ("stdin", "stdout", "stderr") if f"cli/{stream}" in used]
+    streams = [s for s in ("stdin", "stdout", "stderr") if f"cli/{s}" in used and (stdin or s != "stdin")]
     if streams:
         grants = ", ".join(f"{stream}: inherit" for stream in streams)
         offers.append((f"stdio: {{{grants}}}", "inherit, discard, capture or {file: path}"))

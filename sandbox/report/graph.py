@@ -12,6 +12,7 @@ from json import dumps
 
 from sandbox.policy.graph import Edge, Graph, Way
 from sandbox.policy.model import Grants, Wire
+from sandbox.policy.wiring import route_of
 from sandbox.report.granted import Granted, denied, granted
 from sandbox.report.text import NARROWEST, escape
 from sandbox.report.wrap import wrap
@@ -147,17 +148,13 @@ def graph_data(graph: Graph) -> str:
                 "interface": wire.interface,
                 "instance": "own" if wire.own else "shared",
                 "only": None if wire.only is None else list(wire.only),
-                "line": policy.place(_route(graph.nodes[edge.importer].component.name, wire)).line,
+                "line": policy.place(route_of(graph.nodes[edge.importer].component.name, wire)).line,
             }
             for edge in graph.edges
             for wire in edge.wires
         ],
     }
     return dumps(values, separators=(",", ":"), allow_nan=False).replace("\x7f", "\\u007f") + "\n"
-
-
-def _route(importer: str, wire: Wire) -> str:
-    return f"components.{importer}.imports[{dumps(wire.interface)}]"
 
 
 class _Tree:

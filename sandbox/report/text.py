@@ -56,8 +56,8 @@ def _escaped(character: str) -> str:
 def denials(events: Iterable[Event], *, color: bool, width: int) -> str:
     """What was refused, why, how often, and the YAML that would grant it; then what was allowed, where it is recorded.
 
-    Empty when there is nothing of either. A component in a composition is told of by its path, apart for each of its
-    places; what would grant it is the same for all of them.
+    Empty when there is nothing of either. A component of a program of several is told of by its path, apart for each
+    of its instances; what would grant it is the same for all of them.
 
     ``width`` is in columns. Each line of the result ends with a newline.
     """

@@ -33,7 +33,15 @@ WORD = 0xFFFF_FFFF
 
 
 class UnfitError(Exception):
-    """The component cannot be run; the message says why."""
+    """The component cannot be run; the message says why.
+
+    ``instance``: the number of the one of a program that it is about; ``name``: its import that is not what is to serve
+    it, where that is why.
+    """
+
+    def __init__(self, message: str, instance: int | None = None, name: str | None = None) -> None:
+        super().__init__(message)
+        self.instance, self.name = instance, name
 
 
 class Callbacks:

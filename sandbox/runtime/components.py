@@ -87,7 +87,9 @@ class Components:
             else:
                 guarded = guard(engine, data[0], shapes[0])
             component = wasm.Component(engine, guarded.wasm)
-        except (Unsupported, ComponentError) as error:
+        except Unsupported as error:
+            raise UnfitError(f"{error}"[:MAX_TEXT], error.instance, error.name) from None
+        except ComponentError as error:
             raise UnfitError(f"{error}"[:MAX_TEXT]) from None
         except WasmtimeError as error:
             raise UnfitError(f"Wasmtime refuses the component: {fault(str(error))}") from None

@@ -104,7 +104,10 @@ def choose(policy: Policy, name: str | None) -> ComponentPolicy:
         if len(policy.components) == 1:
             return policy.components[0]
         names = ", ".join(c.name for c in policy.components)
-        raise UsageError(f"{policy.file} has several components ({names}); say which one")
+        first = policy.components[0].name
+        raise UsageError(
+            f"{policy.file} has several components ({names}); say which one, or have the policy say `run: {first}`"
+        )
     for component in policy.components:
         if component.name == name:
             return component

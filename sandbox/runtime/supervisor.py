@@ -22,7 +22,7 @@ from sandbox.audit.events import Happening
 from sandbox.audit.trail import Trail
 from sandbox.guard.sites import site_from_data
 from sandbox.guard.state import DECOY, HARD_LINKS, OWNER, ROUTED
-from sandbox.plan import Plan, StreamPlan
+from sandbox.plan import Instance, Link, Plan, StreamPlan
 from sandbox.policy.model import Sockets
 from sandbox.runtime.cache import Cache
 from sandbox.runtime.denials import explainer_of
@@ -84,6 +84,10 @@ class End:
     reason: str | None = None
     bound: str | None = None
     report: dict[str, Any] = field(default_factory=dict)
+    instance: Instance | None = None
+    """The instance that was refused, where it is known."""
+    link: Link | None = None
+    """Its import that does not fit what is to serve it, where that is why."""
 
 
 STATUSES: dict[How, Status] = {
@@ -481,8 +485,17 @@ class Supervisor:
             case "ended":
                 return self._reported(message[1])
             case "unfit":
-                return End("refused", message[1], report={"how": "unfit"})
+                return self._unfit(*message[1:])
         return End("failed", str(message[1]))
+
+    def _unfit(self, reason: str, number: int | None, name: str | None) -> End:
+        """The end of a run that the worker did not begin. Raises ``LookupError`` for an instance that there is not."""
+        end = End("refused", str(reason), report={"how": "unfit"})
+        if number is not None:
+            instances = () if self.plan.program is None else self.plan.program.instances
+            end.instance = dict(enumerate(instances))[number]
+            end.link = None if name is None else {link.name: link for link in end.instance.links}[name]
+        return end
 
     def _request(self, message: list[Any]) -> None:
         if not self.brokers:
@@ -655,16 +668,7 @@ class Supervisor:
         if report.get("how") == "usage":
             status = int(Status.USAGE)
         if end.how == "refused":
-            self.trail.record(
-                Happening(
-                    name="refused",
-                    component=self.plan.component,
-                    capability="run",
-                    reason=end.reason or "",
-                    line=self.plan.line(f"components.{self.plan.component}.source"),
-                    path=_paths(self.plan)[-1],
-                )
-            )
+            self.trail.record(self._refused(end))
         ending = None if report.get("how") == "usage" else ENDINGS.get(end.how)
         reason = ": ".join(part for part in (ending, end.reason) if part)
         self.concluded = True
@@ -695,6 +699,24 @@ class Supervisor:
             events=events,
             run=self.trail.run,
             trail_failed=self.trail.failed,
+        )
+
+    def _refused(self, end: End) -> Happening:
+        """Of an import that does not fit what serves it, the event is at the import, and says where that is."""
+        component, path, reason = self.plan.component, _paths(self.plan)[-1], end.reason or ""
+        if end.instance is not None:
+            component, path = end.instance.path[-1], end.instance.name
+        route = f"components.{component}.source"
+        if end.link is not None:
+            served_by, route = end.link.component, end.link.route
+            reason = f"{reason} ({served_by} is in line {self.plan.line(f'components.{served_by}')})"
+        return Happening(
+            name="refused",
+            component=component,
+            capability="run",
+            reason=reason,
+            line=self.plan.line(route),
+            path=path,
         )
 
     def _ended(self, reason: str, status: int) -> Happening:

@@ -141,11 +141,11 @@ class Worker:
             loaded = self.load(job, kind)
             broken = _open_directories([p["host"] or job["decoy"] for p in job["preopens"]], directories)
             if broken is not None:
-                answer: tuple[str, Any] = ("broken", broken)
+                answer: tuple[Any, ...] = ("broken", broken)
             else:
                 answer = ("ended", self._run(job, streams, directories, kind, loaded))
         except UnfitError as error:
-            answer = ("unfit", str(error))
+            answer = ("unfit", str(error), error.instance, error.name)
         except MemoryError:
             raise  # the process ends, and the supervisor names the bound
         except Exception as error:  # noqa: BLE001 - whatever it is, the run ends with a sentence
@@ -305,9 +305,8 @@ def serve(descriptor: int, watch: bool = False) -> None:
     ``watch``: also end in the middle of a job when that happens; a worker that was forked has the kernel see to it.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the supervisor decides what an interrupt means
-    signal.signal(
-        signal.SIGPIPE, signal.SIG_IGN
-    )  # a peer that is gone is the guest's to hear of; a fork may have it so
+    # A peer that is gone is the guest's to hear of; a fork may have it so.
+    signal.signal(signal.SIGPIPE, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     os.environ.clear()
     os.environ["TOKIO_WORKER_THREADS"] = "1"  # Wasmtime's own threads: their stacks count against the run's memory

@@ -72,7 +72,8 @@ def test_run_of_a_component_under_a_policy(tmp_path: Path) -> None:
     several = {"version": 1, "components": {n: policy_data(stdio=INHERIT)["components"]["guest"] for n in ("a", "b")}}
     both = write_policy(tmp_path, several, "both.yaml")
     assert sandbox("run", "--component", "b", both, "--", "args") == Done(0, 'args -> ok 2 "b" "args"\n', "")
-    assert sandbox("run", both) == Done(2, "", f"sandbox: {both} has several components (a, b); say which one\n")
+    said = f"sandbox: {both} has several components (a, b); say which one, or have the policy say `run: a`\n"
+    assert sandbox("run", both) == Done(2, "", said)
     chosen = write_policy(tmp_path, several | {"run": "b"}, "chosen.yaml")
     assert sandbox("run", chosen, "--", "args") == Done(0, 'args -> ok 2 "b" "args"\n', "")
     assert sandbox("run", "--component", "a", chosen, "--", "args") == Done(0, 'args -> ok 2 "a" "args"\n', "")

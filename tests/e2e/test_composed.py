@@ -20,7 +20,7 @@ from tests.guard import parts
 ROOT = Path(__file__).resolve().parent.parent.parent
 POLICIES, SAMPLES = ROOT / "policies", ROOT / "samples"
 NO_GUARD = (
-    "sandbox: {name} has no guard: whatever runs it gives all {count} components the same,"
+    "sandbox: {name} has no guard: whatever runs it gives its {count} components the same,"
     " and of {policy} no grant, limit or audit holds in it\n"
 )
 ONLY = "sandbox: what `only` leaves out stays so: a call of it traps\n"
@@ -87,10 +87,16 @@ def plain(
     return Said(status, stdout, stderr)
 
 
-def needs(sample: str) -> None:
-    """Skip where a sample in Python was not built."""
-    if not (SAMPLES / sample).exists():
-        pytest.skip(f"needs samples/{sample}, which `make -C samples` builds on demand")
+def needs(sample: str, target: str) -> None:
+    """Build a sample in Python where it was not; the test is skipped where there is nothing to build it with."""
+    if (SAMPLES / sample).exists():
+        return
+    tool = shutil.which("componentize-py", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+    if tool is None:
+        assert not os.environ.get("CI"), "componentize-py belongs to the development dependencies"
+        pytest.skip("componentize-py is not installed")
+    make = ["make", "-C", str(SAMPLES), target, f"COMPONENTIZE_PY={tool}"]
+    subprocess.run(make, check=True, capture_output=True, timeout=300)
 
 
 @pytest.fixture
@@ -122,7 +128,7 @@ def test_payments(tmp_path: Path, bank: dict[str, Path]) -> None:
 
 def test_payments_in_python(tmp_path: Path, bank: dict[str, Path]) -> None:
     """Parts that were built for different releases of WASI 0.2 are one program. Nothing grants it a network here."""
-    needs("payments/notify-python.wasm")
+    needs("payments/notify-python.wasm", "payments-python")
     program = composed("payments-python.yaml", tmp_path)
     said = plain(program, tmp_path, ["pay", "ann", "bob", "12.50", "4821"], preopens=bank)
     assert (said.status, said.stdout) == ("ok", "receipt 1: ann paid bob 12.50, and has 87.50 left\n")
@@ -149,7 +155,7 @@ def test_supply_chain(tmp_path: Path, policy: str) -> None:
 
 def test_calculator_library(tmp_path: Path) -> None:
     """A program in Python calls a library in C."""
-    needs("calculator-python/calculator-python.wasm")
+    needs("calculator-python/calculator-python.wasm", "calculator-python")
     said = plain(composed("calculator-library.yaml", tmp_path), tmp_path, ["1", "2", "6"])
     assert said == Said(
         "ok",
@@ -232,7 +238,10 @@ def test_the_program_of_another_component(program: Path) -> None:
     )
     (program / "policy.yaml").write_text(policy, encoding="utf-8")
     assert compose("policy.yaml", "-o", "out.wasm", directory=program) == Said(
-        2, b"", "sandbox: policy.yaml has several components (app, auth, other, third); say which one\n"
+        2,
+        b"",
+        "sandbox: policy.yaml has several components (app, auth, other, third);"
+        " say which one, or have the policy say `run: app`\n",
     )
     assert compose("policy.yaml", "--component", "other", "-o", "out.wasm", directory=program).status == 0
 
@@ -306,7 +315,11 @@ REFUSED: dict[str, tuple[tuple[str, str], int, str]] = {
     "a function that there is not": (
         ('"bank:payments/auth": auth', '"bank:payments/auth": {component: auth, only: [validate-users]}'),
         121,
-        "app may call validate-users of bank:payments/auth@1.0.0, but app>auth exports no such function",
+        (
+            'policy.yaml:6: components.app.imports["bank:payments/auth"]: app may call validate-users of'
+            " bank:payments/auth@1.0.0, but app>auth exports no such function; it exports validate-user"
+            " (auth is in line 7)"
+        ),
     ),
 }
 
@@ -327,9 +340,19 @@ def test_types_that_differ(program: Path) -> None:
     assert compose("policy.yaml", "-o", "out.wasm", directory=program) == Said(
         121,
         b"",
-        "sandbox: app, bank:payments/auth@1.0.0: validate-user: it imports func(name: string) -> bool,"
-        " and app>auth exports func(name: string) -> u8\n",
+        'sandbox: policy.yaml:6: components.app.imports["bank:payments/auth"]: app, bank:payments/auth@1.0.0:'
+        " validate-user: it imports func(name: string) -> bool, and app>auth exports func(name: string) -> u8"
+        " (auth is in line 7)\n",
     )
+
+
+def test_the_component_that_cannot_be_linked_is_told(program: Path) -> None:
+    """By its path in the program, and by its line in the policy."""
+    text = f'(component (import "f" (func)) (instance $i) (export "{parts.AUTH}" (instance $i)))'
+    (program / "auth.wasm").write_bytes(bytes(wat2wasm(text)))
+    said = compose("policy.yaml", "-o", "out.wasm", directory=program)
+    place = "policy.yaml:8: components.auth.source"
+    assert said == Said(121, b"", f"sandbox: {place}: app>auth: it imports 'f', which is no interface\n")
 
 
 def test_hostile_names(program: Path) -> None:

@@ -30,6 +30,8 @@ class Case(NamedTuple):
     status: int
     reasons: tuple[str, ...]
     ending: str = "the component was refused"
+    component: str = "app"
+    """Of the events, where the policy is not what is refused."""
 
 
 def component(text: str = "") -> bytes:
@@ -73,7 +75,7 @@ CASES = {
         (
             (
                 f"{AUTH}: app imports bank:payments/auth@1.0.0, and auth (line 1) cannot serve it:"
-                " it exports bank:payments/auth@0.9.0"
+                " it exports bank:payments/auth@0.9.0, which is not compatible with it"
             ),
         ),
     ),
@@ -83,7 +85,7 @@ CASES = {
         (
             (
                 "app, bank:payments/auth@1.0.0: validate-user: it imports func(name: string) -> bool,"
-                " and app>auth exports func(name: string) -> u8"
+                " and app>auth exports func(name: string) -> u8 (auth is in line 1)"
             ),
         ),
     ),
@@ -177,6 +179,7 @@ CASES = {
         ),
         121,
         ("app>lib: it imports explode of wasi:cli/exit@0.2.12, which is not WASI 0.2's",),
+        component="lib",
     ),
 }
 
@@ -200,11 +203,56 @@ def test_refused(linked: Linked, case: Case, tmp_path: Path) -> None:
     assert (done.returncode, done.stdout) == (case.status, ""), done.stderr
     assert tuple(e.reason for e in events) == case.reasons
     assert {(e.name, e.component) for e in events} == {
-        ("refused", "app" if case.status == 121 else events[0].component)
+        ("refused", case.component if case.status == 121 else events[0].component)
     }
     assert (last.name, last.exit_status, last.reason.partition(":")[0]) == ("ended", case.status, case.ending)
     for reason in case.reasons:
         assert reason.rpartition(": ")[2].split()[0] in done.stderr
+
+
+CHAIN = """
+version: 1
+components:
+  app: {source: app.wasm, imports: {"acme:x/lib": lib}}
+  lib:
+    source: lib.wasm
+    imports:
+      "bank:payments/auth": {component: auth, only: [ONLY]}
+  auth: {source: auth.wasm}
+run: app
+"""
+SERVER = "(auth is in line 8)"
+MISFITS = {
+    "another type": (
+        "(result u8)",
+        "validate-user",
+        (
+            "app>lib, bank:payments/auth@1.0.0: validate-user: it imports func(name: string) -> bool,"
+            f" and app>lib>auth exports func(name: string) -> u8 {SERVER}"
+        ),
+    ),
+    "no such function": (
+        "(result bool)",
+        "validate",
+        (
+            "app>lib may call validate of bank:payments/auth@1.0.0, but app>lib>auth exports no such function;"
+            f" it exports validate-user {SERVER}"
+        ),
+    ),
+}
+
+
+@pytest.mark.parametrize(("result", "only", "reason"), MISFITS.values(), ids=MISFITS)
+def test_where_what_does_not_fit_is(tmp_path: Path, runner: Runner, result: str, only: str, reason: str) -> None:
+    """The event is the importer's, at the line of its import, and says where the other component is."""
+    lib = guest({"go": ""}, exports=GO, before=parts.auth_import(parts.AUTH))
+    for name, data in (("app", APP), ("lib", lib), ("auth", parts.auth(function=f'(param "name" string) {result}'))):
+        (tmp_path / f"{name}.wasm").write_bytes(data)
+    (tmp_path / "p.yaml").write_text(CHAIN.strip().replace("ONLY", only), encoding="utf-8")
+    outcome = runner.run(tmp_path / "p.yaml").outcome
+    refusal, _ = outcome.events
+    said = (outcome.exit_status, refusal.name, refusal.component, refusal.path, refusal.policy_line, refusal.reason)
+    assert said == (121, "refused", "lib", "app>lib", 7, reason)
 
 
 def test_files_of_standard_streams(linked: Linked, tmp_path: Path) -> None:

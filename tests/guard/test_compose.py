@@ -407,7 +407,10 @@ REFUSED: dict[str, tuple[list[bytes], list[Instance], str]] = {
             AUTH_PART,
             Instance(name="app", component=1, wires=(replace(wire(parts.AUTH, 0), only=("validate-users",)),)),
         ],
-        "app may call validate-users of bank:payments/auth@1.0.0, but auth exports no such function",
+        (
+            "app may call validate-users of bank:payments/auth@1.0.0, but auth exports no such function;"
+            " it exports validate-user"
+        ),
     ),
     "a wire to itself": (
         [parts.auth(), ASKS],

@@ -424,7 +424,7 @@ REFUSED: dict[str, tuple[list[bytes], list[Part], str]] = {
     "a function that may be called, and is none": (
         [parts.auth(), importing(parts.AUTH, "")],
         [AUTH_PART, member("app", 1, wire(parts.AUTH, 0, only=("no-such",)))],
-        "app may call no-such of bank:payments/auth@1.0.0, but auth exports no such function",
+        "app may call no-such of bank:payments/auth@1.0.0, but auth exports no such function; it exports validate-user",
     ),
     "a wire to what comes later": (
         [importing(parts.AUTH, ""), parts.auth()],

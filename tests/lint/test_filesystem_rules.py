@@ -193,12 +193,14 @@ def test_what_is_excepted_is_not_given(grant: str, expected: list[str], tmp_path
     assert fired(policy(grant), tmp_path) == expected
 
 
-def test_a_home_with_two_slashes_before_it_has_an_end(tmp_path: Path) -> None:
-    """POSIX leaves two slashes at the start of a path alone, and so does HOME; looking upwards ends all the same."""
-    text = HEAD + '      filesystem:\n        - {host: "~/.config", guest: /g, access: read}\n'
-    text = text.replace("    digest: sha256:...\n", "")
-    found = Linter(Machine(home="//home/ann")).text(text.encode(), file="policy.yaml", directory=str(tmp_path))
-    assert [finding.rule for finding in found if finding.severity == "high"] == ["grants-credentials"]
+@pytest.mark.parametrize("program", ["//usr/bin", "usr/bin", ""])
+def test_whatever_is_a_path_of_the_machine_looking_upwards_from_it_ends(program: str, tmp_path: Path) -> None:
+    """POSIX leaves two slashes at the start of a path alone, and above a relative one there is no root."""
+    text = HEAD.replace("    digest: sha256:...\n", "")
+    text += "      filesystem:\n        - {host: data, guest: /g, access: write}\n"
+    machine = Machine(home="/home/ann", programs=(program,))
+    found = Linter(machine).text(text.encode(), file="policy.yaml", directory=str(tmp_path))
+    assert [finding.rule for finding in found if finding.rule in RULES] == ["missing-path"]
 
 
 STREAMS = {
@@ -212,6 +214,7 @@ STREAMS = {
     "{stdin: {file: secrets/.env}}": """
         high[holds-credentials]: .env looks like a file of keys, passwords or tokens""",
     "{stdin: {file: policy.yaml}}": "",
+    "{stdout: {file: out/report.pem}}": "",
     "{stdin: {file: /proc/version}}": """
         high[grants-kernel-interface]: /proc/version is granted, a part of /proc:
          the memory, the environment and the settings of everything that runs""",
@@ -545,6 +548,29 @@ def test_links_lead_to_what_they_name(tmp_path: Path) -> None:
         "high[grants-credentials]: /key is granted, leading to /.ssh: keys, passwords or tokens there can be read",
         "medium[missing-path]: /nowhere is a symbolic link that leads nowhere, so a run is refused",
         "medium[linked-path]: a symbolic link to /out/log, so a run is refused: name its target",
+    ]
+
+
+def test_a_link_of_a_stream_is_refused_wherever_it_is_and_its_target_is_spelled_as_a_path(tmp_path: Path) -> None:
+    """An absolute one is as grave, for a run takes none; a name that begins like a home directory stays a name."""
+    file = prepare(policy(stdio=f"{{stdout: {{file: '{tmp_path}/log'}}, stderr: {{file: err}}}}"), tmp_path)
+    (tmp_path / "log").symlink_to(tmp_path / "out/log")
+    (tmp_path / "err").symlink_to(tmp_path / "~")
+    (tmp_path / "out/log").touch()
+    (tmp_path / "~").touch()
+    found = [f for f in linter(tmp_path).file(str(file)) if f.rule == "linked-path"]
+    fixes = [None if f.fix is None else [edit.text for edit in f.fix.edits] for f in found]
+    assert [f.severity for f in found] == ["medium", "medium"]
+    assert fixes == [None, ['"./~"']]
+
+
+def test_a_file_that_is_written_among_the_commands_is_code(tmp_path: Path) -> None:
+    """What is put into a directory that commands are looked for in is one."""
+    text = policy(stdio="{stdout: {file: ~/tools/run}}").replace("    digest: sha256:...\n", "")
+    machine = Machine(home="/home/ann", programs=("/home/ann/tools",))
+    found = Linter(machine).text(text.encode(), file="policy.yaml", directory=str(tmp_path))
+    assert [finding.message for finding in found if finding.rule == "writable-code"] == [
+        "~/tools/run is writable, in ~/tools: the host runs code, or takes its settings, there"
     ]
 
 

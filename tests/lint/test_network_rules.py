@@ -525,6 +525,28 @@ def test_a_name_that_may_be_looked_up_in_any_case(peers: str, name: str, by: str
     assert apply(text, finding.fix.edits) == policy(f"{{{peers}, dns: [z.example]}}")
 
 
+def test_of_wildcards_in_each_other_the_wider_is_told() -> None:
+    """The narrower adds nothing, which another rule says; the guest can put data into the names of the wider one."""
+    found = lint(policy("{dns: ['*.b.a.example', '**.a.example']}"))
+    assert [(finding.rule, finding.snippet) for finding in found] == [
+        ("redundant-peer", "'*.b.a.example'"),
+        ("wide-lookup", "'**.a.example'"),
+    ]
+
+
+def test_what_may_not_go_together_goes_one_by_one() -> None:
+    """Each of two names can go, since the other is left; both at once would leave a list that says nothing."""
+    head = (
+        "version: 1\ncomponents:\n  a:\n    limits: {memory: 64MiB, deadline: 10s}\n    grants:\n      sockets:\n"
+        "        tcp: {connect: [a.example:443, b.example:443]}\n"
+    )
+    names = "        dns:\n        - a.example\n        - b.example\n"
+    text = (head + names).encode()
+    after, applied = mended(Linter(MACHINE), text, file="/nowhere/policy.yaml", unsafe=True)
+    assert after.decode() == head
+    assert [finding.rule for finding in applied] == ["wide-lookup", "wide-lookup"]
+
+
 @pytest.mark.parametrize(
     "sockets",
     [

@@ -8,7 +8,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sandbox.policy.interfaces import FUNCTION, INTERFACE, VERSION, is_importable, matches, satisfies
+from sandbox.policy.interfaces import (
+    FUNCTION,
+    INTERFACE,
+    VERSION,
+    compatible,
+    is_importable,
+    matches,
+    newness,
+    satisfies,
+)
 
 NAMES: dict[str, tuple[list[str], list[str]]] = {
     INTERFACE: (
@@ -98,6 +107,21 @@ def test_an_interface_without_a_version_serves_itself_alone() -> None:
     """Nothing is known of what it has in common with a version."""
     names = ["a:b/c", "a:b/c@1.0.0", "a:b/d", "c"]
     assert [(a, b) for a in names for b in names if satisfies(a, b)] == [(name, name) for name in names]
+
+
+def test_what_is_compatible_and_lower_is_known_from_the_rest() -> None:
+    """In either order; an interface without a version, or before a release, is compatible with none."""
+    lower = [("1.2.1", "1.2.0"), ("1.10.0", "1.9.9"), ("0.3.1", "0.3.0")]
+    assert [(a, b) for a, b in NOT_SERVED if compatible(f"a:b/c@{a}", f"a:b/c@{b}")] == lower
+    assert all(compatible(f"a:b/c@{b}", f"a:b/c@{a}") for a, b in lower)
+    assert not compatible("a:b/c", "a:b/c")
+
+
+def test_the_newest_is_told_by_numbers() -> None:
+    """Not by letters; what is no release is older than each."""
+    names = ["a:b/c@1.9.0", "a:b/c@1.10.0+a", "a:b/c@1.2.30", "a:b/c", "a:b/c@2.0.0-rc.1", "a:b/c@1.03.0"]
+    assert max(names, key=newness) == "a:b/c@1.10.0+a"
+    assert [name for name in names if newness(name) < newness("a:b/c@0.0.0")] == names[3:]
 
 
 RELEASES = st.builds("a:b/c@{}.{}.{}".format, st.integers(0, 2), st.integers(0, 2), st.integers(0, 2))

@@ -21,6 +21,7 @@ from sandbox.policy.model import (
     Grants,
     Limits,
     Peer,
+    Policy,
     Random,
     Sockets,
     Stdio,
@@ -28,7 +29,7 @@ from sandbox.policy.model import (
     Wire,
 )
 from sandbox.preview1 import FUNCTIONS, MODULE
-from sandbox.report.draft import draft_policy, suggest_name
+from sandbox.report.draft import draft_policy, draft_program, suggest_name
 from sandbox.wasi import known_interfaces
 
 DIGEST = "sha256:" + "0123456789abcdef" * 4
@@ -356,3 +357,64 @@ def test_any_names_give_a_policy_or_a_sentence(
     component = load(tmp_path_factory.getbasetemp(), text)
     assert (component.source or "").removeprefix("./") == source.removeprefix("./")
     assert (component.name, component.grants) == (suggest_name(source), Grants())
+
+
+WIRED = """\
+# yaml-language-server: $schema=policy.schema.json
+# Nothing is granted yet: each attempt to use what is not granted fails for the component and is recorded.
+version: 1
+run: "no"
+components:
+  "no":
+    # It cannot run here: it imports evil\\nversion: 2, and REASON.
+    source: main.wasm
+    digest: DIGEST # any other binary is refused
+    imports:
+      "bank:payments/auth@1.0.0": {component: auth, instance: own}
+      "bank:payments/book": book
+    #   "bank:payments/types@1.0.0": types # served by none of these; one of types alone needs none
+    grants: # its imports could use what follows; take the # away to grant it
+      # stdio: {stdin: inherit, stdout: inherit} # inherit, discard, capture or {file: path}
+    # The defaults, for the whole program; lower them to what it needs.
+    limits: {deadline: 60s, memory: 512MiB, output: 64MiB, disk: 256MiB, handles: 256}
+  auth:
+    source: auth.wasm
+    digest: DIGEST # any other binary is refused
+    # imports:
+    #   "bank:payments/keys@1.0.0": keys # served by none of these; one of types alone needs none
+    grants: # its imports could use what follows; take the # away to grant it
+      # stdio: {stdout: inherit} # inherit, discard, capture or {file: path}
+  book:
+    source: book.wasm
+    digest: DIGEST # any other binary is refused
+    grants: {} # its imports ask for nothing that a policy grants
+"""
+
+
+def test_a_program(tmp_path: Path) -> None:
+    """The components of a program with their wires, and what no other one serves; only one has limits and an input."""
+    streams = ("wasi:cli/stdin@0.2.3", "wasi:cli/stdout@0.2.3")
+    wires = (
+        Wire(interface="bank:payments/auth@1.0.0", component="auth", own=True),
+        Wire(interface="bank:payments/book", component="book"),
+    )
+    served = ("bank:payments/auth@1.0.0", "bank:payments/book@2.0.0", "bank:payments/types@1.0.0")
+    components = (
+        ComponentPolicy(name="no", source="main.wasm", digest=DIGEST, imports=wires),
+        ComponentPolicy(name="auth", source="auth.wasm", digest=DIGEST),
+        ComponentPolicy(name="book", source="book.wasm", digest=DIGEST),
+    )
+    policy = Policy(file="", directory="", digest="", components=components, run="no")
+    text = draft_program(
+        policy,
+        {
+            "no": facts(*streams, *served, "evil\nversion: 2"),
+            "auth": facts(*streams, "bank:payments/keys@1.0.0"),
+            "book": facts(),
+        },
+    )
+    reason = "it is not the name of an interface, and only interfaces of WASI 0.2 are served"
+    assert text == WIRED.replace("DIGEST", DIGEST).replace("REASON", reason)
+    (tmp_path / "policy.yaml").write_text(text, encoding="utf-8")
+    loaded = load_policy(tmp_path / "policy.yaml")
+    assert (loaded.components, loaded.run) == (components, "no")

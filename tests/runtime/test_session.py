@@ -108,7 +108,7 @@ def test_choice_of_a_component() -> None:
     a, b = LOADED.components
     assert choose(LOADED, "b") is b
     for name, message in (
-        (None, "p.yaml has several components (a, b); say which one"),
+        (None, "p.yaml has several components (a, b); say which one, or have the policy say `run: a`"),
         ("c", "p.yaml has no component 'c'; it has a, b"),
     ):
         with pytest.raises(UsageError) as caught:

@@ -55,6 +55,9 @@ class Nonsense:
         ["bound"],
         ["bound", 0.0, ["i", "f", "sockets", False], "no-such-limit", None],
         ["net", 0.0, ["i", "f", "sockets.tcp.connect", True], 1, "connect", {}],
+        ["unfit"],
+        ["unfit", "no instance", 0, None],
+        ["unfit", "no wire", 0, "a:b/c"],
     ],
 )
 def test_a_worker_that_talks_nonsense(tmp_path: Path, message: list[Any]) -> None:

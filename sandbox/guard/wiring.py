@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 from wasmtime import Engine
 
-from sandbox.guard.fit import Exports, exports_of, misfit
+from sandbox.guard.fit import Exports, exports_of, misfit, shortened
 from sandbox.guard.program import Instance
 from sandbox.guard.reflect import Interface, Unsupported, about
 
@@ -16,6 +16,10 @@ Key: TypeAlias = tuple[int | str, int | str]
 """A resource: an instance and its number there, or the track of an interface from outside and its name there."""
 OUTSIDE: Key = ("", "")
 """The origin of every resource that comes from outside; which of them are one, their names say."""
+
+
+MAX_LISTED = 8
+"""Functions that a sentence lists."""
 
 
 @dataclass(slots=True)
@@ -56,10 +60,10 @@ def read_parts(
     engine: Engine, components: Sequence[bytes], instances: Sequence[Instance]
 ) -> tuple[list[Exports], list[Exports]]:
     """What is imported and exported by each component, and by each instance. Raises ``Unsupported``."""
-    names = {instance.component: instance.name for instance in reversed(instances)}
+    first = {instances[at].component: at for at in reversed(range(len(instances)))}
     read = []
     for number, component in enumerate(components):
-        with about(names[number]):
+        with about(instances[first[number]].name, first[number]):
             read.append(exports_of(engine, component))
     return read, [read[instance.component] for instance in instances]
 
@@ -88,13 +92,22 @@ def _check(number: int, instances: Sequence[Instance], parts: Sequence[Exports])
         wanted, offered = imported[wire.name], served.interfaces[wire.export]
         difference = misfit(wanted, parts[number].imports, offered, served, server)
         if difference is not None:
-            raise Unsupported(f"{instance.name}, {wire.name}: {difference}")
-        functions = {name for name, _ in offered.functions}
+            raise Unsupported(f"{instance.name}, {wire.name}: {difference}", number, wire.name)
+        functions = [name for name, _ in offered.functions]
         for name in wire.only or ():
             if name not in functions:
-                raise Unsupported(
-                    f"{instance.name} may call {name} of {wire.name}, but {server} exports no such function"
+                message = (
+                    f"{instance.name} may call {name} of {wire.name}, but {server} exports no such function;"
+                    f" {_listed(functions)}"
                 )
+                raise Unsupported(message, number, wire.name)
+
+
+def _listed(functions: Sequence[str]) -> str:
+    """Which functions there are, of many the first."""
+    shown = [shortened(name) for name in functions[:MAX_LISTED]]
+    more = f" and {len(functions) - MAX_LISTED} more" if len(functions) > MAX_LISTED else ""
+    return f"it exports {', '.join(shown)}{more}" if shown else "it exports none"
 
 
 def _named(interface: Interface) -> Iterator[tuple[str, int]]:
