@@ -147,7 +147,7 @@ class Surveyor:
         entries = []
         for key, component in named.items():
             facts = self._facts(component.path)
-            faults += _objections(component, facts)
+            faults += _objections(component, facts, locked.get(key))
             if not isinstance(facts, ComponentError):
                 entries.append(_entry(key, component, facts, locked.get(key)))
         entries += [
@@ -237,13 +237,15 @@ def _read(path: str) -> Facts | ComponentError | None:
         return error
 
 
-def _objections(named: _Named, facts: Facts | ComponentError | None) -> Iterable[str]:
-    """What makes it impossible to lock a component as the policies name it."""
+def _objections(named: _Named, facts: Facts | ComponentError | None, locked: Locked | None) -> Iterable[str]:
+    """What makes it impossible to lock a component as named; of another binary also what it could do more."""
     for policy, component in named.uses:
         if isinstance(facts, ComponentError):
             yield _fault(policy, component, "source", f"{component.source}: {facts.message}")
         elif facts is not None and component.digest not in (None, facts.digest):
             message = f"{component.source} is {facts.digest}, and the policy pins another digest"
+            if locked is not None and locked.digest == component.digest:
+                message += "".join(f"; it {more}" for more in difference(locked, facts).widened)
             yield _fault(policy, component, "digest", message)
 
 

@@ -832,6 +832,20 @@ def test_a_pin_to_another_file(tmp_path: Path, locked_reader: Path, sandbox_lock
     )
 
 
+def test_a_pinned_file_that_was_exchanged(tmp_path: Path, sandbox_lock: Command) -> None:
+    """Of a binary that took the place of the locked and pinned one, the fault also says what it could now do."""
+    (tmp_path / "report.wasm").write_bytes(READER)
+    (tmp_path / "p.yaml").write_text(policy(report=("report.wasm", digest_of(READER))))
+    assert sandbox_lock()[0] == 0
+    (tmp_path / "report.wasm").write_bytes(CONNECTS)
+    judged(
+        sandbox_lock,
+        f"sandbox: p.yaml:5:5: components.report.digest: report.wasm is {digest_of(CONNECTS)},"
+        " and the policy pins another digest;"
+        " it could now connect to hosts and listen, over TCP (wasi:sockets/tcp)\n",
+    )
+
+
 def _text(path: Path) -> None:
     path.write_text("(component)")
 
