@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import http.client
 import os
 import subprocess
@@ -15,7 +14,7 @@ from functools import partial
 from wasmtime import Engine, Store, WasiConfig, wat2wasm
 from wasmtime import component as wasm
 
-from benchmarks.bench import Bench, Cases
+from benchmarks.bench import ROOT, Bench, Cases
 from benchmarks.measure import Row, each, in_turns, interleave, seconds
 from sandbox.guard.build import link
 from sandbox.guard.compose import compose
@@ -82,6 +81,31 @@ ALONE = f"""(component
   (core instance $i (instantiate $m))
   (func (export "loop") (param "n" u32) (result u32) (canon lift (core func $i "loop"))))"""
 """The same loop over a function of its own, called through a table so that it is not taken into the loop."""
+TEXT = LINE.format("-text")
+TEXT_BYTES = 16
+MEASURES = f"""(component
+  (core module $m (memory (export "memory") 1)
+    (func (export "realloc") (param i32 i32 i32 i32) (result i32) (i32.const 1024))
+    (func (export "inc") (param i32 i32) (result i32) (local.get 1)))
+  (core instance $i (instantiate $m))
+  (type $t (func (param "x" string) (result u32)))
+  (func $f (type $t)
+    (canon lift (core func $i "inc") (memory (core memory $i "memory")) (realloc (core func $i "realloc"))))
+  (component $c (type $t (func (param "x" string) (result u32)))
+    (import "f" (func $f (type $t))) (export "inc" (func $f)))
+  (instance $e (instantiate $c (with "f" (func $f))))
+  (export "{TEXT}" (instance $e)))"""
+"""One that is given a string: it says how many bytes long that is."""
+SPEAKS = f"""(component
+  (import "{TEXT}" (instance $next (export "inc" (func (param "x" string) (result u32)))))
+  (core module $memory (memory (export "memory") 1) (data (i32.const 64) "sixteen letters."))
+  (core instance $memory (instantiate $memory))
+  (core func $inc (canon lower (func $next "inc") (memory (core memory $memory "memory"))))
+  (core module $m (import "m" "inc" (func $inc (param i32 i32) (result i32)))
+    {LOOP.format(call=f"(call $inc (i32.const 64) (i32.const {TEXT_BYTES}))")})
+  (core instance $i (instantiate $m (with "m" (instance (export "inc" (func $inc))))))
+  (func (export "loop") (param "n" u32) (result u32) (canon lift (core func $i "loop"))))"""
+"""The one that is run, giving it one."""
 HOST = LINE.format("-host")
 
 SERVER = """
@@ -106,6 +130,7 @@ server.serve_forever()
 def cases(bench: Bench) -> Cases:
     found: Cases = {
         "programs.call": lambda: _call(bench),
+        "programs.call.text": lambda: _call_text(bench),
         "programs.host-call": lambda: _host_call(bench),
         "programs.request": lambda: _request(bench),
     }
@@ -130,9 +155,10 @@ def chain(count: int) -> tuple[list[bytes], list[tuple[Wire, ...]]]:
 class Program:
     """A compiled program and what it is linked with."""
 
-    def __init__(self, engine: Engine, code: bytes, hosts: Sequence[str] = ()) -> None:
+    def __init__(self, engine: Engine, code: bytes | wasm.Component, hosts: Sequence[str] = ()) -> None:
         self.engine = engine
-        self.code = wasm.Component(engine, code)
+        self.code = wasm.Component(engine, code) if isinstance(code, bytes) else code
+        self.hosts = hosts
         self.linker = wasm.Linker(engine)
         self.linker.add_wasip2()
         with self.linker.root() as root:
@@ -159,15 +185,19 @@ class Program:
 
 def guarded(engine: Engine, count: int) -> Program:
     """A program of ``count`` components behind their guard, as a worker has it."""
-    components, wires = chain(count)
+    return _guarded(engine, *chain(count))
+
+
+def _guarded(engine: Engine, components: Sequence[bytes], wires: Sequence[tuple[Wire, ...]]) -> Program:
+    last = len(components) - 1
     parts = [
         Part(
             name=str(number),
             component=number,
-            shape=SHAPE if number < count - 1 else replace(SHAPE, exports=("func loop",)),
+            shape=SHAPE if number < last else replace(SHAPE, exports=("func loop",)),
             wires=wires[number],
         )
-        for number in range(count)
+        for number in range(last + 1)
     ]
     linked = link(engine, components, parts)
     return Program(engine, linked.wasm, linked.host)
@@ -193,6 +223,20 @@ def _call(bench: Bench) -> Iterator[Row]:
     )
     what = "a call of another component of the program, beside one within a component"
     yield Row(name="programs.call", what=what, unit="ns", ours=ours, plain=plain, kind="added", aim=AIM)
+
+
+def _call_text(bench: Bench) -> Iterator[Row]:
+    components = [bytes(wat2wasm(text)) for text in (MEASURES, SPEAKS)]
+    program = _guarded(bench.engine, components, [(), (Wire(name=TEXT, instance=0, export=TEXT),)])
+    call = program.caller()
+    assert call(1) == TEXT_BYTES
+    ours, plain = interleave(
+        _nanoseconds(call, bench.count(CALLS, 1000)),
+        _nanoseconds(guarded(bench.engine, 2).caller(), bench.count(CALLS, 1000)),
+        bench.count(15),
+    )
+    what = f"the same with a string of {TEXT_BYTES} bytes, beside one with a number"
+    yield Row(name="programs.call.text", what=what, unit="ns", ours=ours, plain=plain, kind="added")
 
 
 def _host_call(bench: Bench) -> Iterator[Row]:
@@ -250,27 +294,29 @@ def _instantiate(bench: Bench, count: int) -> Iterator[Row]:
 
 def _memory(bench: Bench) -> Iterator[Row]:
     live = bench.count(LIVE, 5)
-    sides = [partial(_resident, make(bench.engine, 5), live) for make in (guarded, composed)]
+    sides = [partial(_resident, bench, make(bench.engine, 5), live) for make in (guarded, composed)]
     ours, plain = in_turns(sides, bench.count(3))
     what = f"resident memory of each of {live:,} live programs of 5 components, beside the same without a guard"
     yield Row(name="programs.memory", what=what, unit="KiB", ours=ours, plain=plain)
 
 
-def _resident(program: Program, live: int) -> float:
-    """KiB that one program more takes of a process's memory: of a copy of this one, in which nothing was let go of."""
-    read, write = os.pipe()
-    gc.collect()
-    child = os.fork()
-    if child == 0:
-        before = _pages()
-        kept = [program.instantiate() for _ in range(live)]
-        os.write(write, str((_pages() - before) / len(kept)).encode())
-        os._exit(0)
-    os.close(write)
-    with open(read, encoding="ascii") as answer:
-        pages = float(answer.read())
-    os.waitpid(child, 0)
-    return pages * os.sysconf("SC_PAGE_SIZE") / KIBIBYTE
+def _resident(bench: Bench, program: Program, live: int) -> float:
+    """KiB that one program more takes, in a process that has let go of no memory: that would be used again first."""
+    compiled = bench.directory / "program.compiled"
+    compiled.write_bytes(program.code.serialize())
+    code = "import sys; from benchmarks.programs import resident; print(resident(*sys.argv[1:]))"
+    command = [sys.executable, "-c", code, str(compiled), str(live), *program.hosts]
+    return float(subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout)
+
+
+def resident(compiled: str, live: str, *hosts: str) -> float:
+    """What :func:`_resident` says, of this process."""
+    engine = Engine()
+    program = Program(engine, wasm.Component.deserialize_file(engine, compiled), hosts)
+    first = program.instantiate()
+    before = _pages()
+    kept = [first, *(program.instantiate() for _ in range(int(live)))]
+    return (_pages() - before) / (len(kept) - 1) * os.sysconf("SC_PAGE_SIZE") / KIBIBYTE
 
 
 def _pages() -> int:
