@@ -56,7 +56,7 @@ ROWS = [
     *("start.network.imported", "start.network.imported.processor"),
     *("guards.instantiate.c", "guards.make.c", "guards.compile.c", "guards.inspect.c"),
     *("lint.thousand", "lint.start"),
-    *("programs.call", "programs.host-call", "programs.request"),
+    *("programs.call", "programs.call.text", "programs.host-call", "programs.request"),
     *("programs.instantiate.2", "programs.instantiate.5", "programs.instantiate.20", "programs.memory"),
 ]
 """Every row but those of CPython, component or module, which no test of these builds, fetches or waits to compile."""
