@@ -21,7 +21,7 @@ def lint(options: argparse.Namespace) -> int:
     from sandbox.lint.linter import lint as find
     from sandbox.lint.mend import MendError, mend
     from sandbox.lint.paths import find_policies
-    from sandbox.report.findings import plain
+    from sandbox.report.text import plain
     from sandbox.runtime.cache import default_directory
 
     found = find_policies(options.paths or ["."])
@@ -92,7 +92,7 @@ def _lines(path: str) -> list[str]:
 
 
 def _write(options: argparse.Namespace, text: str) -> None:
-    from sandbox.report.findings import plain
+    from sandbox.report.text import plain
 
     if options.output is None:
         sys.stdout.write(text)

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 def lock(options: argparse.Namespace) -> int:
     """0: all is locked, or agrees with its lock; 1: something differs; 2: something could not be judged."""
     from sandbox.lint import locking
-    from sandbox.report.findings import plain
     from sandbox.report.locks import locks_json, locks_text
+    from sandbox.report.text import plain
 
     folders = locking.folders(options.paths or ["."])
     if not folders:

@@ -65,9 +65,9 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
 
 def complain(message: str) -> None:
     """Say what is wrong, on standard error, whatever is in it."""
-    from sandbox.report.text import escape
+    from sandbox.report.text import escape, inert
 
-    sys.stderr.write("".join(f"sandbox: {escape(line)}\n" for line in message.splitlines()))
+    sys.stderr.write(inert("".join(f"sandbox: {escape(line)}\n" for line in message.splitlines())))
     sys.stderr.flush()
 
 

@@ -200,9 +200,9 @@ CALM = "\x18\x1b\\\x1b[0m\x1b(B\r"
 
 
 def _announce(sentence: str) -> None:
-    from sandbox.report.text import escape
+    from sandbox.report.text import escape, inert
 
-    sys.stderr.write(f"sandbox: {escape(sentence)}\n")
+    sys.stderr.write(inert(f"sandbox: {escape(sentence)}\n"))
     sys.stderr.flush()
 
 

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from json import dumps
 
 from sandbox.compare.change import KINDS, Change
-from sandbox.report.text import escape
+from sandbox.report.text import escape, inert
 
 VERSION = 1
 LONGEST = 400
@@ -20,7 +20,7 @@ ITEMS = 100
 def changes_text(changes: Sequence[Change], *, policies: int) -> str:
     """One line a change, in the order given, and a last one that counts; each ends with a newline."""
     lines = [f"{_sentence(change)} ({_place(change)})" for change in changes]
-    return "\n".join([*lines, _summary(changes, policies)]) + "\n"
+    return inert("\n".join([*lines, _summary(changes, policies)]) + "\n")
 
 
 def changes_json(changes: Sequence[Change], *, policies: int) -> str:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from sandbox.lint.finding import SEVERITIES, Finding, Region, Result, Severity
-from sandbox.report.text import NARROWEST, escape
+from sandbox.report.text import COMMAND, NARROWEST, escape, plain
 
 MAX_MESSAGE = 600
 """Characters of a message."""
@@ -19,8 +18,6 @@ _BOLD, _DIM, _GREEN = "1", "2", "32"
 _COLORS: dict[Severity, str] = {"high": "1;31", "medium": "33", "low": "36"}
 _CUT = "..."
 _TAB = "    "
-# Runners of continuous integration take such words for commands wherever they stand in a line: ##[...], ##vso[...].
-_COMMAND = re.compile(r"##(?=\w*\[)")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -123,15 +120,10 @@ def summary(result: Result, min_severity: Severity) -> str:
     return f"{found} in {_many(count.policies, 'policy', 'policies')}{'; ' if more else ''}{', '.join(more)}"
 
 
-def plain(text: str) -> str:
-    """An outside text on one line, for terminals and logs: nothing in it that either of them acts on."""
-    return _COMMAND.sub(r"#\\x23", escape(text))
-
-
 def lead(file: str) -> str:
     """The name of a file, fit to begin a line."""
     # A runner takes a line that begins with two colons for a command.
-    return ("./" if file.lstrip().startswith("::") else "") + plain(file)
+    return plain(f"./{file}" if file.lstrip().startswith("::") else file)
 
 
 def place(file: str, region: Region) -> str:
@@ -225,7 +217,7 @@ def _back(cells: list[tuple[str, int]], start: int, room: int) -> tuple[int, int
 
 def _cells(text: str) -> list[tuple[str, int]]:
     """Each character as it is shown, with the columns that it takes."""
-    commands = {found.start() + 1 for found in _COMMAND.finditer(text)}
+    commands = {found.start() + 1 for found in COMMAND.finditer(text)}
     return [_cell("\\x23" if index in commands else character) for index, character in enumerate(text)]
 
 

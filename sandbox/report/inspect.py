@@ -8,7 +8,7 @@ from typing import TypeAlias
 from sandbox import preview1, wasi
 from sandbox.component import Facts, Import, Inner, Inside
 from sandbox.policy.interfaces import is_importable
-from sandbox.report.text import escape
+from sandbox.report.text import escape, inert
 from sandbox.wasi import FAMILIES, Family, Refused
 
 MAX_SHOWN = 100
@@ -49,7 +49,7 @@ def inspect_text(facts: Facts, inside: Inside = _NOTHING_INSIDE) -> str:
         f"{_cut(escape(facts.path))}: {_kind(facts)}, {_size(facts.size)}",
     ]
     lines += _of_module(facts, classified) if facts.kind == "module" else _of_component(facts, classified, inside)
-    return "\n".join(lines) + "\n"
+    return inert("\n".join(lines) + "\n")
 
 
 def _of_component(facts: Facts, classified: list[tuple[Import, _Verdict]], inside: Inside) -> list[str]:

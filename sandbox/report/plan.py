@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from sandbox.plan import Link, Plan, Preopen, Program, StreamPlan, behind
 from sandbox.policy.model import Limits, Local, Peer, Sockets
-from sandbox.report.text import escape
+from sandbox.report.text import escape, inert
 
 
 def plan_text(plan: Plan) -> str:
@@ -19,7 +19,7 @@ def plan_text(plan: Plan) -> str:
         lines = [*_head(plan), "", "It gets:", *_gets(plan)]
         lines += ["", "Bounds:", *_bounds(plan.limits, sockets=plan.sockets is not None)]
         lines += ["", "It imports:", *_imports(plan, None, {})]
-        return "\n".join(lines) + "\n"
+        return inert("\n".join(lines) + "\n")
     lines = []
     for number, member in enumerate(plan.members):
         name = escape(member.component)
@@ -27,7 +27,7 @@ def plan_text(plan: Plan) -> str:
         lines += ["", f"{name} imports:", *_imports(member, program, _links(program, number)), ""]
     sockets = any(member.sockets is not None for member in plan.members)
     lines += ["Bounds of all components together:", *_bounds(plan.limits, sockets=sockets)]
-    return "\n".join(lines) + "\n"
+    return inert("\n".join(lines) + "\n")
 
 
 def _head(plan: Plan) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 
 from sandbox.audit.events import Event, EventName
@@ -25,6 +26,16 @@ _INVISIBLE = frozenset([0x034F, 0x115F, 0x1160, 0x17B4, 0x17B5, 0x2800, 0x3164, 
     range(0x180B, 0x1810), range(0xFE00, 0xFE10), range(0xE0100, 0xE01F0)
 )
 
+# Runners of continuous integration take such words for commands: ##[...] and ##vso[...] wherever they stand in a line,
+# ::name ...:: where a line begins.
+COMMAND = re.compile(r"##(?=\w*\[)")
+_LINE = re.compile(r"^([ \t]*):(?=:[A-Za-z][\w-]*(?:[ \t].*)?::)", re.MULTILINE)
+
+
+def inert(text: str) -> str:
+    """``text``, of any number of lines, in which a runner of continuous integration finds no command to carry out."""
+    return _LINE.sub(r"\1\\x3a", COMMAND.sub(r"#\\x23", text))
+
 
 def escape(text: str) -> str:
     """``text`` on one line, with nothing in it that a terminal acts on, hides or reorders with; letters stay letters.
@@ -39,6 +50,11 @@ def escape(text: str) -> str:
         character if character.isprintable() and ord(character) not in _INVISIBLE else _escaped(character)
         for character in text
     )
+
+
+def plain(text: str) -> str:
+    """An outside text on one line, for terminals and logs: nothing in it that either of them acts on."""
+    return inert(escape(text))
 
 
 def _escaped(character: str) -> str:
@@ -76,7 +92,7 @@ def denials(events: Iterable[Event], *, color: bool, width: int) -> str:
             lines += ["", f"  ... and {len(groups) - GROUPS} more; the audit trail has them all"]
         lines.append("")
     lines += _suggestion(told, paint, width)
-    return "\n".join(lines).rstrip("\n") + "\n"
+    return inert("\n".join(lines).rstrip("\n") + "\n")
 
 
 def outcome(
@@ -87,13 +103,13 @@ def outcome(
     ``bound`` is the limit that ended it (``limits.deadline``), ``seconds`` its duration, ``memory`` the most bytes that
     it held, ``refused`` the number of refused calls.
     """
-    end = "ended" if bound is None else f"was stopped by {escape(bound)}"
+    end = "ended" if bound is None else f"was stopped by {plain(bound)}"
     parts = [f"exit status {exit_status}", _duration(seconds)]
     if memory is not None:
         parts.append(f"{_size(memory)} of memory")
     if refused:
         parts.append("1 call refused" if refused == 1 else f"{refused:,} calls refused")
-    return f"sandbox: {escape(component)} {end}: {', '.join(parts)}\n"
+    return f"sandbox: {plain(component)} {end}: {', '.join(parts)}\n"
 
 
 def _duration(seconds: float) -> str:
@@ -129,7 +145,7 @@ def _headings(events: list[Event]) -> Iterator[tuple[str, list[Event]]]:
             if event.name in names:
                 by_place.setdefault(event.path or event.component, []).append(event)
         for place, chosen in by_place.items():
-            who = "several components" if place == "*" else escape(place)
+            who = "several components" if place == "*" else plain(place)
             total = sum(event.count for event in chosen)
             if names == ("refused",):
                 yield f"sandbox: {who} was not run", chosen
@@ -154,15 +170,15 @@ def _groups(events: list[Event]) -> list[list[Event]]:
 def _group(events: list[Event], paint: _Paint, width: int) -> Iterator[str]:
     first = events[0]
     line = "" if first.policy_line is None else f":{first.policy_line}"
-    capability = _shortened(escape(first.capability), width - 2)
-    place = escape(first.policy) + line
+    capability = _shortened(plain(first.capability), width - 2)
+    place = plain(first.policy) + line
     room = width - 4 - _columns(capability)
     if room >= _columns(place):
         yield f"  {paint(_YELLOW, capability)}  {paint(_DIM, place)}"
     else:
         yield f"  {paint(_YELLOW, capability)}"
         yield f"    {paint(_DIM, _shortened(place, width - 4))}"
-    yield from _wrapped(escape(first.reason), width, "    ")
+    yield from _wrapped(plain(first.reason), width, "    ")
     moved = _moved(events)
     if moved:
         yield from _wrapped(moved, width, "    ")
@@ -195,11 +211,11 @@ _DIRECTIONS = ("sent", "received")
 
 def _what(event: Event) -> str:
     if event.resource is None:
-        return escape(event.function or "")
-    resource = escape(event.resource) or '""'
+        return plain(event.function or "")
+    resource = plain(event.resource) or '""'
     if event.resolved is None or event.resolved == event.resource:
         return resource
-    return f"{resource} -> {escape(event.resolved)}"
+    return f"{resource} -> {plain(event.resolved)}"
 
 
 def _suggestion(events: list[Event], paint: _Paint, width: int) -> list[str]:
@@ -216,7 +232,7 @@ def _suggestion(events: list[Event], paint: _Paint, width: int) -> list[str]:
     if left > 0:
         del yaml[GRANT_LINES:]
         yaml.append(f"      # ... and {left} more lines; the audit trail has them all")
-    policy = escape(events[0].policy)
+    policy = plain(events[0].policy)
     return [
         *_wrapped(
             f"To allow this much, {policy} would have to say this. Grant only what you mean to:",
@@ -225,7 +241,7 @@ def _suggestion(events: list[Event], paint: _Paint, width: int) -> list[str]:
         ),
         "",
         # Not shortened: what is pasted must be whole.
-        *(f"    {paint(_GREEN, escape(line))}" for line in yaml),
+        *(f"    {paint(_GREEN, plain(line))}" for line in yaml),
     ]
 
 

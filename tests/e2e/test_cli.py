@@ -385,6 +385,14 @@ def test_hostile_names_are_escaped(tmp_path: Path) -> None:
         assert "\x1b" not in sandbox(command, source).stdout
 
 
+def test_names_are_no_commands_to_a_runner(tmp_path: Path) -> None:
+    """What a guest that may print nothing asks for is no command to the runner of the job that it runs in."""
+    policy = write_policy(tmp_path, policy_data(stdio={"stdout": "discard", "stderr": "discard"}))
+    said = sandbox("run", policy, "--", "open-read", "/##vso[task.prependpath]/tmp").stderr
+    assert "\n      /#\\x23vso[task.prependpath]/tmp\n" in said
+    assert "##vso" not in said
+
+
 def test_plan(tmp_path: Path) -> None:
     """``--plan`` prints what the run would get, and runs nothing."""
     (tmp_path / "in").mkdir()

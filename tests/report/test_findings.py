@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sandbox.lint.finding import SEVERITIES, Finding, Region, Related, Result, Severity
-from sandbox.report.findings import place, plain, summary, text
+from sandbox.report.findings import place, summary, text
+from sandbox.report.text import plain
 from tests.report.lint_results import EVERYTHING, HOSTILE, RESULTS, SOURCE, a_finding, a_region
 
 SOURCES = {"policies/report.yaml": SOURCE}

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sandbox.audit.events import Event, EventName
-from sandbox.report.text import denials, escape, outcome
+from sandbox.report.text import denials, escape, inert, outcome
 
 GRANT = "filesystem:\n  - {{host: {0}, guest: {0}, access: read}}\n"
 
@@ -404,6 +404,34 @@ def test_a_flood_is_cut_short() -> None:
 def test_escape(text: str, escaped: str) -> None:
     """Letters of every script stay; what a terminal acts on, hides or reorders with is spelled out."""
     assert escape(text) == escaped
+
+
+@pytest.mark.parametrize(
+    ("resource", "shown"),
+    [
+        ("::error title=a b::c", "\\x3a:error title=a b::c"),
+        ("::stop-commands::word", "\\x3a:stop-commands::word"),
+        ("a ##vso[task.prependpath]/tmp", "a #\\x23vso[task.prependpath]/tmp"),
+        ("##[group]", "#\\x23[group]"),
+        ("::1", "::1"),
+        ("::ffff:192.0.2.1", "::ffff:192.0.2.1"),
+        ("a ::b::", "a ::b::"),
+        ("# ## [", "# ## ["),
+    ],
+)
+def test_no_name_is_a_command_to_a_runner(resource: str, shown: str) -> None:
+    """What a component asked for is shown in the log of a job, where some words would be carried out."""
+    text = denials([an_event(resource, reason=f"it is {resource}")], color=False, width=100)
+    assert f"      {shown}\n" in text
+    assert inert(text) == text
+    assert inert(f"first\n \t{resource}\nlast") == f"first\n \t{shown}\nlast"
+
+
+def test_no_wrapped_line_is_a_command_to_a_runner() -> None:
+    """A line that begins in the middle of a sentence is like the others."""
+    event = an_event("x", reason="a reason that ends just before the ::error::words that follow")
+    text = denials([event], color=False, width=40)
+    assert "\n    \\x3a:error::words" in text
 
 
 @given(st.text(st.characters(codec=None)))
