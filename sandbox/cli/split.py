@@ -124,9 +124,9 @@ def _staged(parent: str, files: Mapping[str, Buffer]) -> Iterator[str]:
 
 def _told(found: Split, policy: str) -> str:
     """What was written, for a terminal."""
-    from sandbox.report.text import escape
+    from sandbox.report.text import plain
 
-    lines = [f"{escape(policy)} grants nothing yet, and runs {found.policy.run}"]
+    lines = [f"{plain(policy)} grants nothing yet, and runs {found.policy.run}"]
     for component in found.policy.components:
         servers = dict.fromkeys(wire.component for wire in component.imports)
         served = f", imports from {', '.join(servers)}" if servers else ""

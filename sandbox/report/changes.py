@@ -8,7 +8,7 @@ from dataclasses import asdict
 from json import dumps
 
 from sandbox.compare.change import KINDS, Change
-from sandbox.report.text import escape, inert
+from sandbox.report.text import plain
 
 VERSION = 1
 LONGEST = 400
@@ -20,7 +20,7 @@ ITEMS = 100
 def changes_text(changes: Sequence[Change], *, policies: int) -> str:
     """One line a change, in the order given, and a last one that counts; each ends with a newline."""
     lines = [f"{_sentence(change)} ({_place(change)})" for change in changes]
-    return inert("\n".join([*lines, _summary(changes, policies)]) + "\n")
+    return "\n".join([*lines, _summary(changes, policies)]) + "\n"
 
 
 def changes_json(changes: Sequence[Change], *, policies: int) -> str:
@@ -58,11 +58,11 @@ def _summary(changes: Sequence[Change], policies: int) -> str:
 
 
 def _sentence(change: Change) -> str:
-    return f"{escape(change.component)}: {_shortened(escape(change.text))}"
+    return f"{plain(change.component)}: {_shortened(plain(change.text))}"
 
 
 def _place(change: Change) -> str:
-    return f"{_shortened(escape(change.file))}:{change.line}"
+    return f"{_shortened(plain(change.file))}:{change.line}"
 
 
 def _shortened(text: str) -> str:

@@ -10,7 +10,7 @@ from sandbox.audit.quote import yaml_scalar
 from sandbox.component import Export, Facts, Import
 from sandbox.policy.interfaces import is_importable, matches
 from sandbox.policy.model import ComponentPolicy, Limits, Policy
-from sandbox.report.text import escape
+from sandbox.report.text import plain
 from sandbox.wasi import Family, Known, Refused, classify
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
@@ -115,7 +115,7 @@ def _grants(facts: Facts, *, stdin: bool = True) -> Iterator[str]:
 def _hindrances(facts: Facts) -> list[str]:
     """Comments on the imports of a component that nothing serves."""
     return [
-        f"# It cannot run here: it imports {_cut(escape(item.name))}, and {verdict.reason}."
+        f"# It cannot run here: it imports {_cut(plain(item.name))}, and {verdict.reason}."
         for item in facts.imports
         if isinstance(verdict := classify(item.name), Refused) and not _is_callable(item)
     ]

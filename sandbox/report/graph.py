@@ -14,7 +14,7 @@ from sandbox.policy.graph import Edge, Graph, Way
 from sandbox.policy.model import Grants, Wire
 from sandbox.policy.wiring import route_of
 from sandbox.report.granted import Granted, denied, granted
-from sandbox.report.text import NARROWEST, escape
+from sandbox.report.text import NARROWEST, plain
 from sandbox.report.wrap import wrap
 
 VERSION = 1
@@ -274,7 +274,7 @@ def _few(texts: Sequence[str], most: int) -> Iterator[str]:
 
 
 def _shown(text: str) -> str:
-    text = escape(text)
+    text = plain(text)
     half = (LONGEST - 3) // 2
     return text if len(text) <= LONGEST else f"{text[:half]}...{text[-half:]}"
 

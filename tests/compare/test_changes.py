@@ -95,6 +95,16 @@ def test_hostile_text() -> None:
     assert json.loads(printed)["changes"][0]["text"] == hostile.text
 
 
+def test_no_text_is_a_command_to_a_runner() -> None:
+    """What a policy names is no command in the log of the job that compares it, nor in a comment's source."""
+    hostile = change(text="can now read /##[x]", file="##vso[y].yaml")
+    for shown in (changes_text([hostile], policies=1), changes_markdown([hostile], policies=1)):
+        assert "can now read /#\\x23[x]" in shown
+        assert "#\\x23vso[y].yaml" in shown
+        assert "##[" not in shown
+        assert "##vso[" not in shown
+
+
 def test_long_text_and_long_lists() -> None:
     """A long sentence is shortened for people, and whole for programs; a comment lists so many at most."""
     long = change(text="x" * 1000)

@@ -391,6 +391,11 @@ def test_names_are_no_commands_to_a_runner(tmp_path: Path) -> None:
     said = sandbox("run", policy, "--", "open-read", "/##vso[task.prependpath]/tmp").stderr
     assert "\n      /#\\x23vso[task.prependpath]/tmp\n" in said
     assert "##vso" not in said
+    missing = sandbox("run", "##vso[task.complete].yaml").stderr
+    assert missing.startswith("sandbox: #\\x23vso[task.complete].yaml:1:1: ")
+    plan = sandbox("run", "--plan", policy, "--", "##[group]").stdout
+    assert "#\\x23[group]" in plan
+    assert "##[" not in plan
 
 
 def test_plan(tmp_path: Path) -> None:

@@ -122,6 +122,13 @@ def test_an_outside_text_is_one_word() -> None:
     )
 
 
+def test_no_path_is_a_command_to_a_runner() -> None:
+    """What a grant names is no command in the log of a job that draws the program."""
+    text = graph_text(graph_of(policy_of(ComponentPolicy(name="app", grants=directory("/##vso[x]", "./in")))), width=80)
+    assert "/#\\x23vso[x]" in text
+    assert "##vso[" not in text
+
+
 def test_a_long_path_of_the_guest_does_not_hide_the_host_s() -> None:
     """Each is shortened by itself."""
     policy = policy_of(ComponentPolicy(name="app", grants=directory("/" + "a" * 500, "~/.ssh")))

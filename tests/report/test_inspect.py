@@ -480,6 +480,14 @@ def test_any_names_are_shown_safely(path: str, name: str, export: str) -> None:
     assert json.loads(json.dumps(inspect_data(shown)))["imports"][0]["name"] == name
 
 
+def test_no_name_is_a_command_to_a_runner() -> None:
+    """Modules may call what they import and export anything, and no line is one that a job's log would carry out."""
+    shown = inspect_text(module(exports=(Export(name="::error::x", kind="func"), Export(name="##[y]", kind="func"))))
+    assert "\n  \\x3a:error::x" in shown
+    assert "\n  #\\x23[y]" in shown
+    assert "##[" not in shown
+
+
 @given(st.text(), st.text(), st.text(), st.text())
 def test_any_names_of_a_module_are_shown_safely(path: str, first: str, name: str, export: str) -> None:
     """Whatever a module names, each line of the text is printable, their number is fixed, and the data is JSON."""

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -425,6 +426,16 @@ def test_no_name_is_a_command_to_a_runner(resource: str, shown: str) -> None:
     assert f"      {shown}\n" in text
     assert inert(text) == text
     assert inert(f"first\n \t{resource}\nlast") == f"first\n \t{shown}\nlast"
+
+
+def test_a_suggestion_without_commands_means_the_same() -> None:
+    """The grant that can be pasted still names the directory that was asked for."""
+    wanted = "/##vso[x]/::error::y"
+    grant = f'filesystem:\n  - {{host: "{wanted}", guest: "{wanted}", access: read}}\n'
+    text = denials([an_event(wanted, grant=grant)], color=False, width=100)
+    assert "##vso" not in text
+    suggested = yaml.safe_load(text[text.index("    components:") :])["components"]["miner"]["grants"]
+    assert suggested == {"filesystem": [{"host": wanted, "guest": wanted, "access": "read"}]}
 
 
 def test_no_wrapped_line_is_a_command_to_a_runner() -> None:
